@@ -1,0 +1,1 @@
+"""A trained network -> a proved .tflite. Importing it loads no TensorFlow; `convert_model` does."""

@@ -1,0 +1,151 @@
+"""One trained network and one recipe in, one proved .tflite out."""
+
+import importlib.metadata
+import platform
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgesdk import modelfile
+from edgesdk.atomic import check_writable
+from edgesdk.contract import Accuracy, Contract, Measured, Output, Recipe, Source
+from edgesdk.errors import ConversionError
+from edgesdk.preprocess import ImageInput, Pixels
+from edgesdk.results import Converted
+from edgesdk.spec import ModelSpec
+from edgesdk_convert.calibrate import add_anchors, made_images
+from edgesdk_convert.export import freeze
+from edgesdk_convert.gate import check_drop, file_outputs, network_outputs, prove
+from edgesdk_convert.golden import TOLERANCES, make_golden
+from edgesdk_convert.inspect import read_graph
+from edgesdk_convert.quantize import check_input
+from edgesdk_convert.worker import Job, convert_graph
+from edgesdk_device.backends import open_backend
+
+MADE_CALIBRATION = 32
+TOOLS = ("edgesdk", "tensorflow", "tf-keras", "ai-edge-litert", "numpy", "opencv-python")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """The images a conversion needs.
+
+    Attributes:
+        calibration: uint8 [n, height, width, channels], or None: generated pictures.
+        test: uint8 [n, height, width, channels] to judge on, or None: the file's accuracy stays unknown.
+        truth: int32 [n], the classes of `test`.
+    """
+
+    calibration: Pixels | None = None
+    test: Pixels | None = None
+    truth: npt.NDArray[np.int32] | None = None
+
+
+def convert_model(
+    model: Any,
+    *,
+    spec: ModelSpec,
+    image_input: ImageInput,
+    labels: tuple[str, ...],
+    source: Source,
+    recipe: Recipe,
+    evidence: Evidence,
+    out: Path,
+    max_drop: float | None = None,
+    quiet: bool = True,
+) -> Converted:
+    """Convert, prove and write.
+
+    Args:
+        model: a `tf_keras.Model`, image -> probabilities.
+        spec, image_input, labels, source: what the contract says of it.
+        recipe: the wanted precision and input/output type.
+        evidence: images to calibrate and to judge on.
+        out: the file's final name.
+        max_drop: points of top-1 that may be lost against the float network.
+        quiet: no progress bar.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        ConversionError: if the network holds NaN, or the converter fails or does not do what was asked.
+        GateError: if more than `max_drop` was lost; nothing is written.
+        WriteError: if `out` cannot be written; what stood there stays.
+    """
+    start = time.monotonic()
+    check_writable(out)
+    _check_finite(model)
+    graph = freeze(model)
+    samples = None
+    if recipe.precision != "float32":
+        photos = evidence.calibration
+        samples = add_anchors(made_images(MADE_CALIBRATION, image_input) if photos is None else photos)
+        recipe = replace(recipe, calibration=len(samples))
+    final = convert_graph(Job(graph=graph, recipe=recipe, image_input=image_input, samples=samples))
+
+    with open_backend(final, threads=2) as backend:
+        check_input(backend, image_input, recipe)
+        accuracy = None
+        if evidence.test is not None and evidence.truth is not None:
+            final_outputs = file_outputs(backend, evidence.test, image_input, quiet=quiet)
+            float_outputs = final_outputs
+            if recipe.precision != "float32":
+                plain = Job(graph=graph, recipe=Recipe(), image_input=image_input, samples=None)
+                with open_backend(convert_graph(plain), threads=2) as float_backend:
+                    float_outputs = file_outputs(float_backend, evidence.test, image_input, quiet=quiet)
+            network = network_outputs(model, evidence.test, image_input)
+            accuracy = prove(network, float_outputs, final_outputs, evidence.truth, labels)
+            check_drop(accuracy, max_drop)
+        golden = make_golden(backend, image_input, evidence.test)
+
+    contract = Contract(
+        name=spec.name,
+        spec=spec,
+        source=source,
+        input=image_input,
+        output=Output(kind="probabilities", labels=labels),
+        recipe=recipe,
+        measured=_measure(final, model, accuracy),
+        golden=golden,
+        tolerance=TOLERANCES[recipe.precision],
+        versions=tool_versions(),
+    )
+    file = modelfile.write(out, final, contract)
+    assert file.contract is not None
+    return Converted(path=Path(out), contract=file.contract, seconds=time.monotonic() - start)
+
+
+def tool_versions() -> dict[str, str]:
+    """Name -> version of the tools that take part."""
+    versions = {"python": platform.python_version()}
+    for tool in TOOLS:
+        try:
+            versions[tool] = importlib.metadata.version(tool)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _measure(final: bytes, model: Any, accuracy: Accuracy | None) -> Measured:
+    graph = read_graph(final)
+    return Measured(
+        macs=graph.macs,
+        parameters=int(model.count_params()),
+        size_bytes=0,  # filled in when the file is sealed
+        gzip_bytes=0,
+        sparsity=round(graph.sparsity, 6),
+        accuracy=accuracy,
+    )
+
+
+def _check_finite(model: Any) -> None:
+    for weight in model.weights:
+        if not np.isfinite(weight.numpy()).all():
+            raise ConversionError(
+                f"the network's weights {weight.name} hold NaN or infinite numbers: train it again, with a smaller rate"
+            )

@@ -1,0 +1,48 @@
+"""The golden outputs: what this very file answers to a few inputs, to be replayed on the device."""
+
+import base64
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from edgesdk.contract import Golden, encode_output
+from edgesdk.preprocess import ImageInput, Pixels, fit_frame, to_tensor, value_table
+from edgesdk_device.backends import Backend
+
+MADE_INPUTS = 2
+PHOTO_INPUTS = 2
+PHOTO_SIDE = 48  # pixels: about 5 kB as PNG; the preprocessing enlarges it and is proved with it
+
+#: family of runtimes -> largest difference of an output. Between x86 and Arm, float differed by 4e-6 and int8 by 7/255;
+#: GPUs compute in float16 where they may.
+TOLERANCES = {
+    "float32": {"cpu": 1e-4, "gpu": 2e-2, "npu": 5e-2},
+    "int8": {"cpu": 8 / 256, "gpu": 12 / 256, "npu": 12 / 256},
+}
+
+
+def make_golden(backend: Backend, image_input: ImageInput, photos: Pixels | None) -> tuple[Golden, ...]:
+    """Two made pictures, and thumbnails of up to two photos, each with what `backend` answers.
+
+    Args:
+        backend: the final file, loaded.
+        photos: uint8 [n, height, width, channels] in the model's colour order, or None.
+    """
+    inputs = [Golden(generator="blocks", seed=seed) for seed in range(MADE_INPUTS)]
+    if photos is not None:
+        chosen = np.linspace(0, len(photos) - 1, min(PHOTO_INPUTS, len(photos))).astype(int).tolist()
+        inputs += [Golden(generator="png", png=_thumbnail(photos[index])) for index in chosen]
+    table = value_table(image_input, backend.input.dtype, backend.input.scale, backend.input.zero_point)
+    golden = []
+    for item in inputs:
+        pixels = fit_frame(item.frame(image_input), image_input)
+        output = backend.dequantize(backend.invoke(to_tensor(pixels, table)))
+        golden.append(replace(item, output=encode_output(output)))
+    return tuple(golden)
+
+
+def _thumbnail(pixels: Pixels) -> str:
+    small = cv2.resize(pixels, (PHOTO_SIDE, PHOTO_SIDE), interpolation=cv2.INTER_AREA)
+    bgr = small if small.ndim == 2 else cv2.cvtColor(small, cv2.COLOR_RGB2BGR)
+    return base64.b64encode(cv2.imencode(".png", bgr)[1].tobytes()).decode()

@@ -1,0 +1,115 @@
+"""What is inside a .tflite, read from the flatbuffer alone: no TensorFlow, no runtime."""
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgesdk.errors import ModelFileError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Op:
+    """One operation: its type, output shape, multiply-adds, and bytes, numbers and zeros of its constants."""
+
+    name: str
+    output: tuple[int, ...]
+    macs: int
+    weight_bytes: int
+    weights: int
+    zeros: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """The operations of a model, in the order they run."""
+
+    ops: tuple[Op, ...]
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of one inference."""
+        return sum(op.macs for op in self.ops)
+
+    @property
+    def sparsity(self) -> float:
+        """Share of zeros among the weights, 0 to 1."""
+        return sum(op.zeros for op in self.ops) / max(1, sum(op.weights for op in self.ops))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Type -> how many, most frequent first."""
+        return dict(Counter(op.name for op in self.ops).most_common())
+
+
+def read_graph(content: bytes) -> Graph:
+    """Read the operations of a TFLite flatbuffer.
+
+    Multiply-adds are those of CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED and TRANSPOSE_CONV, as the papers count.
+
+    Raises:
+        ModelFileError: if the flatbuffer does not make sense.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    try:
+        model = schema.ModelT.InitFromPackedBuf(content, 0)
+        graph = model.subgraphs[0]
+        ops = []
+        for operator in graph.operators:
+            code = model.operatorCodes[operator.opcodeIndex]
+            builtin = max(code.builtinCode, code.deprecatedBuiltinCode)
+            name = _op_names()[builtin] if code.customCode is None else f"CUSTOM {code.customCode.decode()}"
+            ops.append(_read_op(name, operator, graph.tensors, model.buffers))
+    except (ValueError, IndexError, TypeError, KeyError, AttributeError, MemoryError, OverflowError) as error:
+        raise ModelFileError(f"the model's graph cannot be read ({type(error).__name__}: {error})") from error
+    except Exception as error:  # flatbuffers raises struct.error and its own kinds on hostile offsets
+        raise ModelFileError(f"the model's graph is damaged ({error})") from error
+    return Graph(ops=tuple(ops))
+
+
+@cache
+def _op_names() -> dict[int, str]:
+    from ai_edge_litert import schema_py_generated as schema
+
+    return {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
+
+
+def _read_op(name: str, operator: Any, tensors: list[Any], buffers: list[Any]) -> Op:
+    shapes = [tuple(int(n) for n in tensors[i].shape) if i >= 0 else () for i in operator.inputs]
+    output = tuple(int(n) for n in tensors[operator.outputs[0]].shape)
+    given = [tensors[i] for i in operator.inputs if i >= 0]
+    constants = [_constant(tensor, buffers) for tensor in given if buffers[tensor.buffer].data is not None]
+    return Op(
+        name=name,
+        output=output,
+        macs=_count_macs(name, shapes, output),
+        weight_bytes=sum(array.nbytes for array in constants),
+        weights=sum(array.size for array in constants),
+        zeros=sum(array.size - int(np.count_nonzero(array)) for array in constants),
+    )
+
+
+def _constant(tensor: Any, buffers: list[Any]) -> npt.NDArray[Any]:
+    data = np.asarray(buffers[tensor.buffer].data, np.uint8)
+    size = int(np.prod(tensor.shape)) if tensor.shape is not None else 1
+    per_item = len(data) // max(1, size)
+    if per_item * size != len(data) or per_item not in (1, 2, 4, 8):
+        return data
+    return data.view(f"i{per_item}")
+
+
+def _count_macs(name: str, shapes: list[tuple[int, ...]], output: tuple[int, ...]) -> int:
+    positions = int(np.prod(output))
+    if name == "CONV_2D":  # weights [out, h, w, in]
+        return positions * int(np.prod(shapes[1][1:]))
+    if name == "DEPTHWISE_CONV_2D":  # weights [1, h, w, out]
+        return positions * int(np.prod(shapes[1][1:3]))
+    if name == "FULLY_CONNECTED":  # weights [out, in]
+        return positions * shapes[1][-1]
+    if name == "TRANSPOSE_CONV":  # weights [out, h, w, in], input third
+        return int(np.prod(shapes[2])) * int(np.prod(shapes[1][:3]))
+    return 0

@@ -1,0 +1,169 @@
+"""The converter in a process of its own: its noise is kept off the terminal, its crash costs one conversion.
+
+The process stays for the next conversion, so that TensorFlow is imported once, and while it starts the caller goes on.
+Parent and child exchange length-prefixed pickles of the values below over the child's pipes; nothing else is read.
+"""
+
+import atexit
+import contextlib
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+from dataclasses import dataclass
+from typing import IO, Any
+
+from edgesdk.contract import Recipe
+from edgesdk.errors import ConversionError
+from edgesdk.preprocess import ImageInput, Pixels, to_tensor, value_table
+from edgesdk_convert.export import FrozenGraph
+
+LOG_TAIL = 600
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One conversion. `samples`: uint8 [n, height, width, channels] to calibrate on, or None."""
+
+    graph: FrozenGraph
+    recipe: Recipe
+    image_input: ImageInput
+    samples: Pixels | None
+
+
+class Worker:
+    """A running converter process."""
+
+    def __init__(self) -> None:
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "edgesdk_convert.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+        )
+        atexit.register(self.close)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.poll() is None
+
+    def convert(self, job: Job) -> bytes:
+        """Run one conversion.
+
+        Returns:
+            The TFLite flatbuffer.
+
+        Raises:
+            ConversionError: with the converter's reason, or the end of its log where the process died.
+        """
+        assert self._process.stdin is not None and self._process.stdout is not None
+        try:
+            _send(self._process.stdin, job)
+            ok, answer = _receive(self._process.stdout)
+        except (OSError, EOFError) as error:
+            code = self._process.wait()
+            raise ConversionError(f"the converter process died (exit code {code}): {self._tail()}") from error
+        if not ok:
+            raise ConversionError(f"the converter refuses the network: {answer}")
+        assert isinstance(answer, bytes)
+        return answer
+
+    def close(self) -> None:
+        """End the process."""
+        atexit.unregister(self.close)
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        self._process.kill()
+        self._process.wait()
+        self._log.close()
+
+    def _tail(self) -> str:
+        self._log.seek(0)
+        return " ".join(self._log.read().decode(errors="replace").split())[-LOG_TAIL:]
+
+
+_shared: Worker | None = None
+_lock = threading.Lock()
+
+
+def shared_worker() -> Worker:
+    """The process-wide worker, started if there is none; the call returns at once, the start goes on beside it."""
+    global _shared
+    with _lock:
+        if _shared is None or not _shared.alive:
+            _shared = Worker()
+        return _shared
+
+
+def convert_graph(job: Job) -> bytes:
+    """`Worker.convert` on the shared worker, one at a time."""
+    worker = shared_worker()
+    with _lock:
+        return worker.convert(job)
+
+
+def _run(job: Job) -> bytes:
+    """In the worker: import the graph and convert it."""
+    import numpy as np
+    import tensorflow as tf
+
+    from edgesdk_convert.quantize import configure
+
+    definition = tf.compat.v1.GraphDef.FromString(job.graph.graph)
+    imported = tf.compat.v1.wrap_function(lambda: tf.compat.v1.import_graph_def(definition, name=""), [])
+    function = imported.prune(
+        imported.graph.as_graph_element(job.graph.input), imported.graph.as_graph_element(job.graph.output)
+    )
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
+    samples = None
+    if job.samples is not None:
+        samples = to_tensor(job.samples, value_table(job.image_input, np.float32, 0.0, 0))
+    configure(converter, job.recipe, samples)
+    return bytes(converter.convert())
+
+
+def _serve() -> None:
+    # Whatever a library prints goes to the log; the answers have the real stdout for themselves.
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    questions = sys.stdin.buffer
+    from edgesdk.quiet import import_tensorflow
+
+    import_tensorflow()
+    while True:
+        try:
+            job = _receive(questions)
+        except EOFError:
+            return
+        try:
+            answer: tuple[bool, Any] = True, _run(job)
+        except Exception as error:  # whatever the converter raises is its reason
+            lines = [line for line in str(error).splitlines() if line.strip()]
+            answer = False, f"{type(error).__name__}: {' '.join(lines[:3])[:LOG_TAIL]}"
+        _send(answers, answer)
+
+
+def _send(pipe: IO[bytes], value: Any) -> None:
+    data = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+    pipe.write(struct.pack("<Q", len(data)))
+    pipe.write(data)
+    pipe.flush()
+
+
+def _receive(pipe: IO[bytes]) -> Any:
+    head = pipe.read(8)
+    if len(head) < 8:
+        raise EOFError
+    data = pipe.read(struct.unpack("<Q", head)[0])
+    return pickle.loads(data)
+
+
+if __name__ == "__main__":
+    _serve()

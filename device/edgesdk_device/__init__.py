@@ -1,0 +1,1 @@
+"""What runs on the device: runtimes, cameras, the classifier, measurements. Never imports TensorFlow."""

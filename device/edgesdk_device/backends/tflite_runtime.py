@@ -1,0 +1,34 @@
+"""tflite-runtime 2.14, the last of its line: Python up to 3.11, numpy 1, slow for signed int8."""
+
+import warnings
+
+from edgesdk.errors import BackendError
+from edgesdk_device.backends.interpreter import Backend, open_interpreter
+
+NAME = "tflite-runtime"
+
+
+def open_tflite_runtime(model: bytes, threads: int) -> Backend:
+    """Load a model into tflite-runtime; raises BackendError if it is missing or refuses the model.
+
+    Warns:
+        UserWarning: if nothing was delegated to XNNPACK, as with every signed int8 model: it runs many times slower
+            than with LiteRT.
+    """
+    try:
+        import tflite_runtime
+        from tflite_runtime import interpreter
+    except ImportError as error:
+        raise BackendError(
+            f"tflite-runtime does not load ({error}): pip install 'edgesdk[tflite-runtime]' on Linux with Python 3.11, "
+            "or use LiteRT"
+        ) from error
+    version = str(tflite_runtime.__version__)
+    backend = open_interpreter(interpreter, model, NAME, version, threads)
+    if not backend.delegated_nodes:
+        warnings.warn(
+            f"tflite-runtime {version} runs this model without XNNPACK, many times slower than LiteRT: "
+            "pip install ai-edge-litert",
+            stacklevel=2,
+        )
+    return backend

@@ -1,0 +1,211 @@
+"""What a file costs here: each measurement in a fresh process, every sample kept.
+
+Load, first invoke and warm-up are apart from the samples; invoke alone and the whole frame are timed apart; nothing is
+clipped. Run as a module it measures one file and prints JSON: that is the fresh process.
+"""
+
+import json
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from edgesdk import modelfile
+from edgesdk.contract import blocks_frame, decode_value
+from edgesdk.data import load_images, read_dataset
+from edgesdk.errors import BackendError, EdgeSDKError
+from edgesdk.progress import progress
+from edgesdk.results import Measurement
+from edgesdk.stats import percentiles
+from edgesdk_device.backends import BACKENDS
+from edgesdk_device.board import board_name, governor, load_average
+from edgesdk_device.classifier import Model
+
+WARMUP = 10
+FULL_SAMPLES, FULL_SECONDS = 1024, 10.0
+QUICK_SAMPLES, QUICK_SECONDS = 100, 0.5
+CYCLED_FRAMES = 16  # more than fit the fastest cache, as frames from a camera are
+FRAME_HEIGHT, FRAME_WIDTH = 480, 640
+TIMEOUT_S = 900
+
+
+def measure_all(
+    paths: Sequence[Path],
+    data: Path | str | None,
+    backends: Sequence[str],
+    threads: Sequence[int],
+    *,
+    quick: bool,
+    quiet: bool,
+) -> list[Measurement]:
+    """Every file with every backend and number of threads; see `edgesdk.bench`."""
+    for name in backends:
+        if name != "auto" and name not in BACKENDS:
+            raise ValueError(f"backend is {name!r}, expected auto or one of {', '.join(BACKENDS)}")
+    for path in paths:
+        modelfile.read(path).required_contract()
+    cells = [(path, name, count) for path in paths for name in backends for count in threads]
+    measurements = []
+    with progress("measuring", len(cells), quiet=quiet) as advance:
+        for path, name, count in cells:
+            measurements.append(_measure_apart(path, data, name, count, quick=quick))
+            advance(1, path.name)
+    return measurements
+
+
+def measure(path: Path, backend: str, threads: int, data: Path | str | None = None, *, quick: bool) -> Measurement:
+    """One file in this process; its peak memory is the whole process's."""
+    frames = [blocks_frame(seed, FRAME_HEIGHT, FRAME_WIDTH) for seed in range(CYCLED_FRAMES)]
+    start = time.perf_counter()
+    with Model(path, backend=backend, threads=threads) as model:
+        load_ms = (time.perf_counter() - start) * 1e3
+        runtime = model.backend
+        runtime.set_input(model.prepare(frames[0]))
+        first_invoke_ms = _timed(runtime.run)
+        count, seconds = (QUICK_SAMPLES, QUICK_SECONDS) if quick else (FULL_SAMPLES, FULL_SECONDS)
+        for _ in range(WARMUP):
+            runtime.run()
+        cpu, wall = time.process_time(), time.perf_counter()
+        invoke_ms = _sample(lambda _: runtime.run(), count, seconds)
+        cpu_over_wall = (time.process_time() - cpu) / (time.perf_counter() - wall)
+
+        def frame_to_label(index: int) -> int:
+            values = model.prepare(frames[index % CYCLED_FRAMES])
+            return int(runtime.dequantize(runtime.invoke(values)).argmax())
+
+        frame_ms = _sample(frame_to_label, count, seconds)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        top1, top1_n = (None, 0) if data is None else _accuracy(model, data)
+        contract, sha256 = model.contract, model.sha256
+    return Measurement(
+        model=f"{contract.name} {contract.recipe.precision}",
+        path=str(path),
+        sha256=sha256,
+        size_bytes=path.stat().st_size,
+        backend=runtime.name,
+        threads=threads,
+        nodes=runtime.nodes,
+        delegated_nodes=runtime.delegated_nodes,
+        cpu_over_wall=round(cpu_over_wall, 3),
+        load_ms=load_ms,
+        first_invoke_ms=first_invoke_ms,
+        invoke_ms=percentiles(invoke_ms),
+        frame_ms=percentiles(frame_ms),
+        peak_rss_bytes=peak,
+        top1=top1,
+        top1_n=top1_n,
+        board=board_name(),
+        versions={runtime.name: runtime.version, "python": platform.python_version(), "kernel": platform.release()},
+        warnings=_warnings(runtime.delegated_nodes, cpu_over_wall, threads, invoke_ms, quick=quick),
+        samples_ms=tuple(round(value, 5) for value in invoke_ms),
+    )
+
+
+def _measure_apart(path: Path, data: Path | str | None, backend: str, threads: int, *, quick: bool) -> Measurement:
+    request = {
+        "path": str(path),
+        "data": None if data is None else str(data),
+        "backend": backend,
+        "threads": threads,
+        "quick": quick,
+    }
+    command = [sys.executable, "-W", "ignore", "-m", "edgesdk_device.bench", json.dumps(request)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise BackendError(f"measuring {path} took over {TIMEOUT_S} s with {backend}: it was stopped") from error
+    try:
+        answer = json.loads(done.stdout)
+    except ValueError as error:
+        tail = " ".join(done.stderr.split())[-300:]
+        raise BackendError(f"{backend} died on {path} (exit code {done.returncode}): {tail}") from error
+    if "error" in answer:
+        raise BackendError(answer["error"])
+    measurement = decode_value(Measurement, answer, "measurement")
+    assert isinstance(measurement, Measurement)
+    return measurement
+
+
+def _sample(work: Callable[[int], object], count: int, seconds: float) -> list[float]:
+    """Times in milliseconds: at least `count` and at least `seconds` long."""
+    times: list[float] = []
+    clock = time.perf_counter
+    end = clock() + seconds
+    while len(times) < count or clock() < end:
+        start = clock()
+        work(len(times))
+        times.append((clock() - start) * 1e3)
+    return times
+
+
+def _timed(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return (time.perf_counter() - start) * 1e3
+
+
+def _accuracy(model: Model, data: Path | str) -> tuple[float, int]:
+    dataset = read_dataset(data)
+    labels = model.contract.output.labels
+    unknown = [name for name in dataset.classes if name not in labels]
+    if unknown:
+        raise EdgeSDKError(
+            f"{data} has a class {unknown[0]!r} that the model does not know; it knows {', '.join(labels[:5])}"
+        )
+    photos = [photo for photo in dataset.photos if photo.split == "test"] or list(dataset.photos)
+    images = load_images(photos, model.contract.input)
+    answers = [labels[int(model.infer(pixels).argmax())] for pixels in images.pixels]
+    right = [answer == dataset.classes[index] for answer, index in zip(answers, images.labels, strict=True)]
+    return float(np.mean(right)), len(right)
+
+
+def _warnings(
+    delegated: int, cpu_over_wall: float, threads: int, samples: list[float], *, quick: bool
+) -> tuple[str, ...]:
+    """What makes the figures doubtful, each with its fix."""
+    found = []
+    if quick:
+        found.append(f"quick: only {len(samples)} runs; leave out --quick for a figure to publish")
+    if not delegated:
+        found.append("no operation ran on XNNPACK: the runtime's slow reference kernels did; use --backend litert")
+    if threads > 1 and cpu_over_wall < 0.5 * threads:
+        found.append(
+            f"{threads} threads used {cpu_over_wall:.1f} CPUs: the model is too small for them or the machine is busy"
+        )
+    if governor() not in ("", "performance"):
+        found.append(f"the CPU governor is {governor()}: set it to performance (cpupower frequency-set -g performance)")
+    spread: npt.NDArray[np.float64] = np.percentile(samples, (50, 90))
+    if spread[1] > 1.5 * spread[0]:
+        found.append(
+            f"p90 is {spread[1] / spread[0]:.1f} times p50 (load {load_average():.1f}): something else uses this "
+            "machine; stop it and measure again"
+        )
+    return tuple(found)
+
+
+def _main() -> None:
+    request = json.loads(sys.argv[1])
+    try:
+        answer = asdict(
+            measure(
+                Path(request["path"]),
+                request["backend"],
+                request["threads"],
+                request["data"],
+                quick=request["quick"],
+            )
+        )
+    except EdgeSDKError as error:
+        answer = {"error": str(error)}
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    _main()

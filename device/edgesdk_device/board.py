@@ -1,0 +1,42 @@
+"""Which machine this is, and what on it disturbs a measurement."""
+
+import os
+import platform
+from pathlib import Path
+
+
+def board_name() -> str:
+    """The machine in words: "Raspberry Pi 4 Model B Rev 1.4, 4 cores", or the processor's name."""
+    model = _read(Path("/proc/device-tree/model")) or _cpu_name() or platform.processor() or platform.machine()
+    return f"{model}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+
+
+def governor() -> str:
+    """The CPU frequency governor, "" where the system does not say."""
+    return _read(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"))
+
+
+def temperature_c() -> float | None:
+    """The hottest thermal zone in degrees Celsius; None where the system does not say."""
+    found = [_read(path) for path in Path("/sys/class/thermal").glob("thermal_zone*/temp")]
+    values = [int(text) / 1000 for text in found if text.lstrip("-").isdecimal()]
+    return max(values, default=None)
+
+
+def load_average() -> float:
+    """Processes that wanted a CPU during the last minute."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+
+
+def _cpu_name() -> str:
+    for line in _read(Path("/proc/cpuinfo")).splitlines():
+        if line.lower().startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return ""
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace").strip("\0\n ")
+    except OSError:
+        return ""

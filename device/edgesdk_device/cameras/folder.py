@@ -1,0 +1,59 @@
+"""A folder of photos, as if a camera had seen them one after another."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+from edgesdk.errors import DataError, SourceError
+from edgesdk.preprocess import read_photo
+from edgesdk.quiet import captured_output
+from edgesdk_device.cameras.frame import Frame
+
+PHOTO_ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+
+
+class FolderSource:
+    """The photos of a folder and its subfolders in the order of their names, or one photo.
+
+    Attributes:
+        skipped: photos that could not be decoded so far.
+
+    Raises:
+        SourceError: if the folder holds no photo.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        found = [self.path] if self.path.is_file() else sorted(self.path.rglob("*"))
+        self._files = [file for file in found if file.is_file() and self.is_photo(file)]
+        self.skipped: list[Path] = []
+        if not self._files:
+            raise SourceError(f"{self.path} holds no photos, expected files such as .jpg or .png")
+
+    @staticmethod
+    def is_photo(path: Path) -> bool:
+        """Whether the file's ending is a photo's."""
+        return path.suffix.lower() in PHOTO_ENDINGS
+
+    def __iter__(self) -> Iterator[Frame]:
+        index = 0
+        for file in self._files:
+            try:
+                with captured_output():
+                    image = read_photo(file)
+            except DataError:
+                self.skipped.append(file)
+                continue
+            name = str(file.relative_to(self.path)) if self.path.is_dir() else file.name
+            yield Frame(image=image, index=index, captured_at=time.monotonic(), name=name)
+            index += 1
+
+    def close(self) -> None:
+        """Nothing to let go."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

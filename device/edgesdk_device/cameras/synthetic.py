@@ -1,0 +1,30 @@
+"""Frames made of nothing, for trying a model where there is no camera."""
+
+import time
+from collections.abc import Iterator
+from typing import Self
+
+from edgesdk.contract import blocks_frame
+from edgesdk_device.cameras.frame import Frame
+
+
+class SyntheticSource:
+    """Endless coloured blocks, 640x480, another picture each time; the same ones on every machine."""
+
+    height, width = 480, 640
+
+    def __iter__(self) -> Iterator[Frame]:
+        index = 0
+        while True:
+            image = blocks_frame(index, self.height, self.width)
+            yield Frame(image=image, index=index, captured_at=time.monotonic())
+            index += 1
+
+    def close(self) -> None:
+        """Nothing to let go."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,74 @@
+"""edgesdk: from a folder of photos to a proved .tflite on a camera device.
+
+    import edgesdk
+
+    file = edgesdk.convert(data="photos/", width=0.5, res=160, max_drop=1.0)
+    with edgesdk.Classifier(file.path) as classify, edgesdk.Camera(0) as camera:
+        for frame in camera:
+            print(classify(frame.image).label)
+
+Importing it loads no TensorFlow, OpenCV or runtime: each name below is loaded when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgesdk.contract import Contract as Contract
+    from edgesdk.errors import EdgeSDKError as EdgeSDKError
+    from edgesdk.modelfile import ModelFile as ModelFile
+    from edgesdk.preprocess import ImageInput as ImageInput
+    from edgesdk.results import Check as Check
+    from edgesdk.results import Classification as Classification
+    from edgesdk.results import Converted as Converted
+    from edgesdk.results import Measurement as Measurement
+    from edgesdk.results import Verified as Verified
+    from edgesdk.runfolder import Run as Run
+    from edgesdk.spec import ModelSpec as ModelSpec
+    from edgesdk.verbs import bench as bench
+    from edgesdk.verbs import convert as convert
+    from edgesdk.verbs import doctor as doctor
+    from edgesdk.verbs import inspect as inspect
+    from edgesdk.verbs import run as run
+    from edgesdk.verbs import train as train
+    from edgesdk.verbs import verify as verify
+    from edgesdk_device.cameras import Camera as Camera
+    from edgesdk_device.cameras import open_source as open_source
+    from edgesdk_device.classifier import Classifier as Classifier
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Camera": "edgesdk_device.cameras",
+    "Check": "edgesdk.results",
+    "Classification": "edgesdk.results",
+    "Classifier": "edgesdk_device.classifier",
+    "Contract": "edgesdk.contract",
+    "Converted": "edgesdk.results",
+    "EdgeSDKError": "edgesdk.errors",
+    "ImageInput": "edgesdk.preprocess",
+    "Measurement": "edgesdk.results",
+    "ModelFile": "edgesdk.modelfile",
+    "ModelSpec": "edgesdk.spec",
+    "Run": "edgesdk.runfolder",
+    "Verified": "edgesdk.results",
+    "bench": "edgesdk.verbs",
+    "convert": "edgesdk.verbs",
+    "doctor": "edgesdk.verbs",
+    "inspect": "edgesdk.verbs",
+    "open_source": "edgesdk_device.cameras",
+    "run": "edgesdk.verbs",
+    "train": "edgesdk.verbs",
+    "verify": "edgesdk.verbs",
+}
+__all__ = ["__version__", *sorted(_HOMES)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'edgesdk' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

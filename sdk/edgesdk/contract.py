@@ -1,0 +1,246 @@
+"""What travels inside the .tflite: the values, and their JSON.
+
+A file written by edgesdk carries `edgesdk.json`, this contract. From it a device knows how to feed the model, what its
+outputs mean, how accurate it was when it was made, and what it must answer for a few golden inputs.
+"""
+
+import base64
+import hashlib
+import json
+import math
+import types
+import typing
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from edgesdk.errors import ModelFileError
+from edgesdk.preprocess import ImageInput, Pixels, decode_photo
+from edgesdk.spec import ModelSpec
+
+FORMAT = 1
+LARGEST_JSON_BYTES = 16 * 2**20
+
+T = TypeVar("T")
+Fraction = float  # a name of its own, because a field below is called float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """What the model's output means: `kind`, and one label an entry where it classifies."""
+
+    kind: Literal["probabilities", "logits", "latent", "image"] = "probabilities"
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where the network comes from.
+
+    Attributes:
+        paper: title and arXiv number of the architecture.
+        weights: what the weights started from: "imagenet", a file's name and sha256, or "none".
+        trained: False where the weights are random: then the answers mean nothing.
+        dataset: name of the data the network learned or was judged on, "" if none.
+        fingerprint: sha256 over the data's labels and files.
+    """
+
+    paper: str = ""
+    weights: str = "none"
+    trained: bool = False
+    dataset: str = ""
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How the trained network became this file.
+
+    Attributes:
+        precision: of weights and activations.
+        io: type of the input and output tensors.
+        calibration: number of images that set the activations' ranges, anchors included.
+        steps: what else was done, in order, in words.
+    """
+
+    precision: Literal["float32", "int8"] = "float32"
+    io: Literal["float32", "uint8", "int8"] = "float32"
+    calibration: int = 0
+    steps: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accuracy:
+    """Top-1 of the same held-out images through the float network, the float .tflite and this file.
+
+    Attributes:
+        float, float_tflite, final: fraction right, 0 to 1.
+        n: number of images.
+        ci95: Wilson interval of `final`.
+        agreement: fraction of images on which this file gives the float network's label.
+        per_class_drop: label -> points lost between the float network and this file, where any were.
+    """
+
+    float: Fraction
+    float_tflite: Fraction
+    final: Fraction
+    n: int
+    ci95: tuple[Fraction, ...]
+    agreement: Fraction
+    per_class_drop: dict[str, Fraction] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """Counts of this model: multiply-adds, float network's parameters, bytes without metadata, share of zeros."""
+
+    macs: int
+    parameters: int
+    size_bytes: int
+    gzip_bytes: int
+    sparsity: float
+    accuracy: Accuracy | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Golden:
+    """One input with the output the file gave where it was made.
+
+    Attributes:
+        generator: "blocks" (a picture of 16x16 blocks whose bytes are SHA-256 of seed and counter) or "png".
+        seed: of the generator.
+        png: base64 of a small PNG, which goes through the whole preprocessing.
+        output: base64 of the flat output, little-endian float32, dequantized.
+    """
+
+    generator: Literal["blocks", "png"]
+    seed: int = 0
+    png: str = ""
+    output: str = ""
+
+    def frame(self, image_input: ImageInput) -> Pixels:
+        """The input as a BGR frame, uint8 [height, width, 3]."""
+        if self.generator == "blocks":
+            return blocks_frame(self.seed, image_input.height, image_input.width)
+        frame = decode_photo(base64.b64decode(self.png))
+        if frame is None:
+            raise ModelFileError("a golden picture in the contract does not decode: the file is damaged")
+        return frame
+
+    def expected(self) -> npt.NDArray[np.float32]:
+        """The expected output, float32 [outputs]."""
+        return np.frombuffer(base64.b64decode(self.output), "<f4").astype(np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contract:
+    """Everything a device must know to run the model and to prove that it runs rightly.
+
+    Attributes:
+        tolerance: runtime family ("cpu", "gpu", "npu") -> largest allowed difference from a golden output.
+        versions: tool -> version that took part in making the file.
+        sha256: of the model without the appended files.
+    """
+
+    format: int = FORMAT
+    name: str
+    spec: ModelSpec
+    source: Source
+    input: ImageInput
+    output: Output
+    recipe: Recipe
+    measured: Measured
+    golden: tuple[Golden, ...] = ()
+    tolerance: dict[str, float] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    sha256: str = ""
+
+    def to_json(self) -> str:
+        """The contract as JSON text."""
+        return json.dumps(asdict(self), indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def from_json(text: str | bytes) -> Contract:
+    """Read and check a contract.
+
+    Raises:
+        ModelFileError: if the text is not JSON, of a newer format, or any field has another type or range.
+    """
+    if len(text) > LARGEST_JSON_BYTES:
+        raise ModelFileError(f"the contract is larger than {LARGEST_JSON_BYTES >> 20} MiB: the file is damaged")
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ModelFileError("the contract in the file is not JSON: the file is damaged") from error
+    if isinstance(data, dict) and isinstance(data.get("format"), int) and data["format"] > FORMAT:
+        raise ModelFileError(
+            f"the contract has format {data['format']}, this edgesdk reads up to {FORMAT}: upgrade edgesdk"
+        )
+    try:
+        contract: Contract = decode_value(Contract, data, "contract")
+    except (ValueError, OverflowError) as error:
+        raise ModelFileError(f"the contract in the file is not valid: {error}") from error
+    if contract.output.labels and len(contract.output.labels) != contract.spec.classes:
+        raise ModelFileError(
+            f"the contract has {len(contract.output.labels)} labels for {contract.spec.classes} classes: "
+            "the file is damaged"
+        )
+    return contract
+
+
+def decode_value(kind: Any, value: Any, where: str) -> Any:
+    """JSON -> a value of the annotated type `kind` (dataclasses, tuples, dicts, unions, literals, scalars).
+
+    Raises:
+        ValueError: names the field, what was found and what was expected.
+    """
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if is_dataclass(kind) and isinstance(kind, type):
+        return _decode_dataclass(kind, value, where)
+    if origin is tuple and isinstance(value, list):
+        return tuple(decode_value(inner[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if origin is dict and isinstance(value, dict):
+        return {key: decode_value(inner[1], item, f"{where}.{key}") for key, item in value.items()}
+    if origin is types.UnionType:
+        return None if value is None else decode_value(inner[0], value, where)
+    if origin is Literal:
+        if value in inner:
+            return value
+        raise ValueError(f"{where} is {value!r}, expected one of {', '.join(map(repr, inner))}")
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    if kind in (int, str, bool) and type(value) is kind:
+        return value
+    raise ValueError(f"{where} is {str(value)[:40]!r}, expected {getattr(kind, '__name__', kind)}")
+
+
+def _decode_dataclass(kind: type[T], value: Any, where: str) -> T:
+    if not isinstance(value, dict):
+        raise ValueError(f"{where} is {str(value)[:40]!r}, expected an object")
+    hints = typing.get_type_hints(kind)
+    given: dict[str, Any] = {}
+    for item in fields(kind):  # type: ignore[arg-type]
+        if item.name in value:
+            given[item.name] = decode_value(hints[item.name], value[item.name], f"{where}.{item.name}")
+        elif item.default is MISSING and item.default_factory is MISSING:
+            raise ValueError(f"{where}.{item.name} is missing")
+    return kind(**given)
+
+
+def encode_output(output: npt.NDArray[Any]) -> str:
+    """A float output as the base64 text that `Golden.output` holds."""
+    return base64.b64encode(np.ascontiguousarray(output, "<f4").tobytes()).decode()
+
+
+def blocks_frame(seed: int, height: int, width: int) -> Pixels:
+    """A picture any language can make again: 16x16 blocks, bytes of SHA-256("edgesdk:<seed>:<counter>").
+
+    Returns:
+        uint8 [height, width, 3], BGR.
+    """
+    stream = b"".join(hashlib.sha256(f"edgesdk:{seed}:{i}".encode()).digest() for i in range(16 * 16 * 3 // 32))
+    blocks = np.frombuffer(stream, np.uint8).reshape(16, 16, 3)
+    rows, columns = np.arange(height) * 16 // height, np.arange(width) * 16 // width
+    return np.ascontiguousarray(blocks[rows][:, columns])

@@ -1,0 +1,298 @@
+"""Photos and their labels: read where they lie, split by class, decoded once.
+
+Understood are a folder with one subfolder a class; the same under train/, val/ and test/; a folder with images/ and
+labels.csv (file, class_index, label; classes.csv where there are more classes than photos show); and `digits`, the
+1,797 handwritten digits of Alpaydin and Kaynak (UCI) that come with scikit-learn.
+"""
+
+import csv
+import hashlib
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from edgesdk import digits
+from edgesdk.errors import DataError
+from edgesdk.preprocess import ImageInput, Pixels, fit_frame, read_photo
+from edgesdk.progress import progress
+from edgesdk.quiet import captured_output
+
+SPLITS = ("train", "val", "test")
+TEST_SHARE, VAL_SHARE = 0.2, 0.1
+LARGEST_CSV_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Photo:
+    """A file, the index of its class, the split it belongs to ("" if none yet) and the start of its sha256."""
+
+    path: Path
+    label: int
+    split: str
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Labelled photos.
+
+    Attributes:
+        name: of the folder, or "digits".
+        classes: label of each index.
+        photos: all of them, sorted.
+        fingerprint: sha256 over classes, splits, labels and the files' contents: two sets are equal if it is.
+        synsets: WordNet ids of the classes where classes.csv names them, else ().
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    photos: tuple[Photo, ...]
+    fingerprint: str
+    synsets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """Decoded photos at the model's size.
+
+    Attributes:
+        pixels: uint8 [n, height, width, channels], in the model's colour order.
+        labels: int32 [n].
+        paths: [n], the files.
+        skipped: files that could not be decoded.
+    """
+
+    pixels: Pixels
+    labels: npt.NDArray[np.int32]
+    paths: tuple[Path, ...]
+    skipped: tuple[Path, ...]
+
+
+def read_dataset(source: Path | str) -> Dataset:
+    """List the photos of a data set; nothing is decoded yet.
+
+    Args:
+        source: a folder, or "digits".
+
+    Raises:
+        DataError: if there is no such folder, no class, a class without files, or a bad labels.csv.
+    """
+    if str(source) == digits.NAME:
+        return replace(read_dataset(digits.digits_folder()), name=digits.NAME)
+    folder = Path(source)
+    if not folder.is_dir():
+        found = "a file" if folder.exists() else "nothing"
+        raise DataError(
+            f"{folder} is {found}, expected a folder with one subfolder of photos a class (or the word digits)"
+        )
+    synsets: tuple[str, ...] = ()
+    if (folder / "labels.csv").is_file() and (folder / "images").is_dir():
+        classes, synsets, files = _read_labels_csv(folder)
+    elif _class_names(folder / "train"):
+        classes = _class_names(folder / "train")
+        files = []
+        for split in SPLITS:
+            if (folder / split).is_dir():
+                files += _class_files(folder / split, classes, split)
+    else:
+        classes = _class_names(folder)
+        files = _class_files(folder, classes, "")
+    if len(classes) < 2:
+        raise DataError(
+            f"{folder} has {len(classes)} class folder{'s' * (len(classes) != 1)}, expected at least 2: "
+            "one subfolder of photos for each thing to tell apart"
+        )
+    with ThreadPoolExecutor() as pool:
+        photos = tuple(pool.map(_digest, files))
+    lines = [*classes, *(f"{p.split} {p.label} {p.digest}" for p in photos)]
+    fingerprint = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return Dataset(name=folder.resolve().name, classes=classes, photos=photos, fingerprint=fingerprint, synsets=synsets)
+
+
+def split_dataset(dataset: Dataset) -> Dataset:
+    """Give every photo a split, the same on every machine: 70 % train, 10 % val, 20 % test of each class.
+
+    Splits that exist as folders stay; what is missing is taken from train. Photos are ordered by their content's
+    hash, and equal files never land in two splits.
+
+    Raises:
+        DataError: if a class has too few photos for three splits.
+    """
+    have = {photo.split for photo in dataset.photos}
+    by_class: dict[int, list[Photo]] = defaultdict(list)
+    settled = [photo for photo in dataset.photos if photo.split in ("val", "test")]
+    for photo in dataset.photos:
+        if photo.split in ("", "train"):
+            by_class[photo.label].append(photo)
+    for index, name in enumerate(dataset.classes):
+        photos = sorted(by_class[index], key=lambda photo: (photo.digest, str(photo.path)))
+        shares = {"test": 0.0 if "test" in have else TEST_SHARE, "val": 0.0 if "val" in have else VAL_SHARE}
+        needed = 1 + sum(share > 0 for share in shares.values())
+        if len({photo.digest for photo in photos}) < needed:
+            raise DataError(
+                f"class {name!r} has {len(photos)} different photos to learn and to judge on, expected at least "
+                f"{needed}: add photos"
+            )
+        start = 0
+        for split, share in shares.items():
+            end = start + math.ceil(share * len(photos))
+            while 0 < end < len(photos) and share and photos[end].digest == photos[end - 1].digest:
+                end += 1
+            settled += [replace(photo, split=split) for photo in photos[start:end]]
+            start = end
+        settled += [replace(photo, split="train") for photo in photos[start:]]
+    order = sorted(settled, key=lambda photo: str(photo.path))
+    return replace(dataset, photos=tuple(order))
+
+
+def split_for_conversion(dataset: Dataset, calibration: int) -> tuple[tuple[Photo, ...], tuple[Photo, ...]]:
+    """Photos to calibrate on and photos to judge on, for a network that already knows the classes.
+
+    Args:
+        dataset: with or without splits.
+        calibration: how many to calibrate on; drawn evenly from the classes.
+
+    Returns:
+        (calibration, test): from train and test where the data has both, else two disjoint parts of everything.
+
+    Raises:
+        DataError: if too few photos are left to judge on.
+    """
+    have = {photo.split for photo in dataset.photos}
+    if {"train", "test"} <= have:
+        learned = [photo for photo in dataset.photos if photo.split == "train"]
+        judged = tuple(photo for photo in dataset.photos if photo.split == "test")
+        return draw_evenly(learned, calibration), judged
+    drawn = draw_evenly(dataset.photos, min(calibration, len(dataset.photos) // 2))
+    taken = {photo.digest for photo in drawn}
+    judged = tuple(photo for photo in dataset.photos if photo.digest not in taken)
+    if not drawn or not judged:
+        raise DataError(f"{dataset.name} has {len(dataset.photos)} photos, too few to calibrate and to judge on")
+    return drawn, judged
+
+
+def draw_evenly(photos: Sequence[Photo], n: int) -> tuple[Photo, ...]:
+    """At most `n` photos, class after class in turn, in the order of their content's hash.
+
+    A directory-ordered draw would calibrate on the first classes only.
+    """
+    by_class: dict[int, list[Photo]] = defaultdict(list)
+    for photo in sorted(photos, key=lambda photo: (photo.digest, str(photo.path))):
+        by_class[photo.label].append(photo)
+    turns = [(turn, photo) for group in by_class.values() for turn, photo in enumerate(group)]
+    turns.sort(key=lambda item: (item[0], item[1].digest))
+    return tuple(photo for _, photo in turns[:n])
+
+
+def load_images(photos: Sequence[Photo], image_input: ImageInput, *, quiet: bool = True) -> Images:
+    """Decode photos and bring them to the model's size, in all threads.
+
+    Raises:
+        DataError: if none can be decoded.
+    """
+    pixels = np.empty((len(photos), *image_input.shape), np.uint8)
+    whole = np.zeros(len(photos), bool)
+
+    def load(index: int) -> None:
+        try:
+            pixels[index] = fit_frame(read_photo(photos[index].path), image_input)
+            whole[index] = True
+        except DataError:
+            pass
+
+    bar = progress("reading photos", len(photos), quiet=quiet)
+    with bar as advance, captured_output(), ThreadPoolExecutor() as pool:
+        for _ in pool.map(load, range(len(photos))):
+            advance(1, "")
+    if not whole.any():
+        raise DataError(f"none of {len(photos)} photos can be decoded, expected JPEG, PNG, WebP, BMP or TIFF files")
+    good = [photo for photo, ok in zip(photos, whole, strict=True) if ok]
+    return Images(
+        pixels=pixels if whole.all() else pixels[whole],
+        labels=np.array([photo.label for photo in good], np.int32),
+        paths=tuple(photo.path for photo in good),
+        skipped=tuple(photo.path for photo, ok in zip(photos, whole, strict=True) if not ok),
+    )
+
+
+def _class_names(folder: Path) -> tuple[str, ...]:
+    if not folder.is_dir():
+        return ()
+    return tuple(sorted(item.name for item in folder.iterdir() if item.is_dir() and not item.name.startswith(".")))
+
+
+def _class_files(folder: Path, classes: Iterable[str], split: str) -> list[Photo]:
+    photos = []
+    extra = sorted(set(_class_names(folder)) - set(classes))
+    if extra:
+        raise DataError(f"{folder} has a class {extra[0]!r} that train/ does not have: the splits must agree")
+    for index, name in enumerate(classes):
+        files = sorted(path for path in (folder / name).rglob("*") if path.is_file() and not path.name.startswith("."))
+        if not files:
+            raise DataError(f"class {name!r} has no photos in {folder}: add some or remove the folder")
+        photos += [Photo(path=path, label=index, split=split, digest="") for path in files]
+    return photos
+
+
+def _read_labels_csv(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...], list[Photo]]:
+    rows = _read_csv(folder / "labels.csv", ("file", "class_index", "label"))
+    named = rows
+    if (folder / "classes.csv").is_file():
+        named = _read_csv(folder / "classes.csv", ("class_index", "label"))
+    labels: dict[int, str] = {}
+    synsets: dict[int, str] = {}
+    try:
+        for row in named:
+            labels[int(row["class_index"])] = row["label"]
+            synsets[int(row["class_index"])] = row.get("synset") or ""
+        photos = []
+        for row in rows:
+            path = folder / "images" / row["file"]
+            if not path.resolve().is_relative_to((folder / "images").resolve()):
+                raise DataError(f"labels.csv names {row['file']!r}, which is outside {folder / 'images'}")
+            if not path.is_file():
+                raise DataError(f"labels.csv names {row['file']!r}, which is not in {folder / 'images'}")
+            photos.append(Photo(path=path, label=int(row["class_index"]), split=row.get("split") or "", digest=""))
+    except ValueError as error:
+        raise DataError(f"{folder / 'labels.csv'} has a class_index that is not a whole number ({error})") from error
+    if sorted(labels) != list(range(len(labels))):
+        raise DataError(f"{folder}: class_index must count 0, 1, 2, ... without gaps, found up to {max(labels)}")
+    if any(photo.label not in labels for photo in photos):
+        raise DataError(f"{folder / 'labels.csv'} has a class_index that classes.csv does not name")
+    order = range(len(labels))
+    return (
+        tuple(labels[i] for i in order),
+        tuple(synsets[i] for i in order) if all(synsets.values()) else (),
+        photos,
+    )
+
+
+def _read_csv(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
+    if path.stat().st_size > LARGEST_CSV_BYTES:
+        raise DataError(f"{path} is larger than {LARGEST_CSV_BYTES >> 20} MiB, too large for a list of labels")
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in columns if name not in (reader.fieldnames or ())]
+            if missing:
+                raise DataError(f"{path} has no column {missing[0]!r}, expected {', '.join(columns)}")
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"cannot read {path}: {error}") from error
+    if not rows or any(row[name] is None for row in rows for name in columns):
+        raise DataError(f"{path} has no rows, or a row that is too short")
+    return rows
+
+
+def _digest(photo: Photo) -> Photo:
+    try:
+        with photo.path.open("rb") as file:
+            return replace(photo, digest=hashlib.file_digest(file, "sha256").hexdigest()[:16])
+    except OSError as error:
+        raise DataError(f"cannot read {photo.path}: {error.strerror}") from error

@@ -1,0 +1,64 @@
+"""What can go wrong in the world, one class a kind.
+
+    EdgeSDKError
+    ├── DataError          photos, labels or frames that are missing, unreadable or too few
+    ├── WeightsError       a weights file that is missing, damaged or of another network
+    ├── RunError           a training run folder that is missing, unfinished or of other settings
+    ├── ModelFileError     a .tflite that is missing, damaged or carries no contract
+    ├── ConversionError    the converter failed, or its result is not what was asked for
+    │   └── GateError      the converted model lost more accuracy than --max-drop allows
+    ├── BackendError       a runtime or delegate that is missing or refuses the model
+    ├── SourceError        a camera, video, folder or URL that cannot be opened
+    ├── MissingPackageError  an optional package is not installed
+    └── WriteError         a file that cannot be written
+
+Every message is one sentence: what was found, what was expected, what to do. Wrong *arguments* are `ValueError`.
+The command line prints the sentence and exits with 1 (2 for wrong usage).
+"""
+
+
+class EdgeSDKError(Exception):
+    """The base of every error that edgesdk raises about the world."""
+
+
+class DataError(EdgeSDKError):
+    """Photos, labels or frames are missing, unreadable or too few."""
+
+
+class WeightsError(EdgeSDKError):
+    """A weights file is missing, damaged or belongs to another network."""
+
+
+class RunError(EdgeSDKError):
+    """A training run folder is missing, unfinished or was made with other settings."""
+
+
+class ModelFileError(EdgeSDKError):
+    """A .tflite file is missing, damaged or carries no contract."""
+
+
+class ConversionError(EdgeSDKError):
+    """The converter failed or made something else than what was asked for."""
+
+
+class GateError(ConversionError):
+    """The converted model lost more accuracy than allowed; nothing was written."""
+
+
+class BackendError(EdgeSDKError):
+    """A runtime or a delegate is missing or refuses the model."""
+
+
+class SourceError(EdgeSDKError):
+    """A camera, video, folder or URL cannot be opened."""
+
+
+class MissingPackageError(EdgeSDKError):
+    """An optional package is needed and not installed."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs {package}, which is not installed: pip install 'edgesdk[{extra}]'")
+
+
+class WriteError(EdgeSDKError):
+    """A file cannot be written: no such folder, no permission or a full disk."""

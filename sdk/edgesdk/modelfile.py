@@ -1,0 +1,182 @@
+"""Read and write a .tflite with its metadata, labels and contract.
+
+The file is a TFLite flatbuffer (with the standard TFLITE_METADATA buffer) followed by an uncompressed zip that holds
+`labels.txt` and `edgesdk.json`. The contract's sha256 covers the flatbuffer byte for byte, the zip's members have their
+CRC-32: a flipped bit is found before any interpreter sees the file.
+"""
+
+import gzip
+import hashlib
+import io
+import zipfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from edgesdk.atomic import write_bytes
+from edgesdk.contract import LARGEST_JSON_BYTES, Contract, from_json
+from edgesdk.errors import ModelFileError
+from edgesdk.metadata import CONTRACT_FILE, LABELS_FILE, build_metadata
+
+LARGEST_MODEL_BYTES = 2**30
+IDENTIFIER = b"TFL3"
+METADATA_NAME = b"TFLITE_METADATA"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFile:
+    """A .tflite that was read and checked.
+
+    Attributes:
+        path: where it lies.
+        content: the flatbuffer without the appended files; what an interpreter gets.
+        contract: what it says of itself; None for a file that edgesdk did not write.
+        sha256: of `content`; with a contract it equals the contract's.
+    """
+
+    path: Path
+    content: bytes
+    contract: Contract | None
+    sha256: str
+
+    def required_contract(self) -> Contract:
+        """The contract.
+
+        Raises:
+            ModelFileError: if the file carries none.
+        """
+        if self.contract is None:
+            raise ModelFileError(
+                f"{self.path} carries no edgesdk contract, so nothing says how to feed it: make the file with "
+                "`edgesdk convert`"
+            )
+        return self.contract
+
+
+def read(path: Path | str) -> ModelFile:
+    """Read a .tflite and check it byte for byte against its contract.
+
+    Raises:
+        ModelFileError: if the file is missing, not a TFLite model, cut short or changed.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise ModelFileError(f"{path} is a folder, expected a .tflite file")
+        if path.stat().st_size > LARGEST_MODEL_BYTES:
+            raise ModelFileError(f"{path} is larger than {LARGEST_MODEL_BYTES >> 30} GiB, too large for a model file")
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelFileError(f"cannot read {path}: {error.strerror}; name a .tflite file") from error
+    if data[4:8] != IDENTIFIER:
+        raise ModelFileError(
+            f"{path} is not a TFLite model: bytes 4 to 8 are {data[4:8]!r}, expected {IDENTIFIER!r}; "
+            "name a file that `edgesdk convert` wrote"
+        )
+    members, start = _read_members(path, data)
+    content = data[:start]
+    sha256 = hashlib.sha256(content).hexdigest()
+    if CONTRACT_FILE not in members:
+        # Our name inside the flatbuffer's metadata without our file behind it: the tail is gone.
+        if CONTRACT_FILE.encode() in data:
+            raise ModelFileError(f"{path} was cut short at {len(data)} bytes or damaged: copy it again")
+        return ModelFile(path=path, content=content, contract=None, sha256=sha256)
+    try:
+        contract = from_json(members[CONTRACT_FILE])
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error}") from error
+    if sha256 != contract.sha256:
+        raise ModelFileError(
+            f"{path} was changed since it was made: its sha256 is {sha256[:12]}…, its contract says "
+            f"{contract.sha256[:12]}…; copy it again"
+        )
+    return ModelFile(path=path, content=content, contract=contract, sha256=sha256)
+
+
+def write(path: Path | str, model: bytes, contract: Contract) -> ModelFile:
+    """Write a converted model with its metadata, labels and contract, in one atomic step.
+
+    Args:
+        path: final name.
+        model: the converter's flatbuffer.
+        contract: its sha256 and sizes are filled in here.
+
+    Returns:
+        What `read` gives for the new file.
+
+    Raises:
+        WriteError: if the file cannot be written; what stood there stays.
+    """
+    content, contract = seal(model, contract)
+    tail = io.BytesIO(content)
+    tail.seek(0, io.SEEK_END)
+    with zipfile.ZipFile(tail, "a", zipfile.ZIP_STORED) as archive:  # MediaPipe takes uncompressed members only
+        members = {CONTRACT_FILE: contract.to_json()}
+        if contract.output.labels:
+            members[LABELS_FILE] = "".join(" ".join(label.split()) + "\n" for label in contract.output.labels)
+        for name, text in members.items():
+            archive.writestr(zipfile.ZipInfo(name), text)  # a fixed date: the same model gives the same bytes
+    write_bytes(path, tail.getvalue())
+    return ModelFile(path=Path(path), content=content, contract=contract, sha256=contract.sha256)
+
+
+def seal(model: bytes, contract: Contract) -> tuple[bytes, Contract]:
+    """Put the metadata table into the flatbuffer and complete the contract with its hash and sizes."""
+    content = _with_metadata(model, build_metadata(contract))
+    measured = replace(contract.measured, size_bytes=len(content), gzip_bytes=len(gzip.compress(content, 9, mtime=0)))
+    return content, replace(contract, measured=measured, sha256=hashlib.sha256(content).hexdigest())
+
+
+def _read_members(path: Path, data: bytes) -> tuple[dict[str, bytes], int]:
+    """The appended files that we know, and where the flatbuffer ends."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            listed = archive.infolist()
+            names = [info.filename for info in listed]
+            if len(set(names)) != len(names):
+                raise ModelFileError(f"{path} holds two appended files of one name: it is damaged")
+            start = min((info.header_offset for info in listed), default=len(data))
+            members = {}
+            for info in listed:
+                if info.filename == CONTRACT_FILE:
+                    if info.compress_type != zipfile.ZIP_STORED or info.file_size > LARGEST_JSON_BYTES:
+                        raise ModelFileError(f"{path} has a contract that is compressed or too large: it is damaged")
+                    members[info.filename] = archive.read(info)
+    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, OSError, RuntimeError, MemoryError) as error:
+        if isinstance(error, zipfile.BadZipFile) and str(error) == "File is not a zip file":
+            return {}, len(data)
+        raise ModelFileError(f"{path} is damaged in its appended files ({error}): copy it again") from error
+    return members, start
+
+
+def _with_metadata(model: bytes, metadata: bytes) -> bytes:
+    """Repack the flatbuffer with one more buffer that holds the metadata."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    class AlignedBuffer(schema.BufferT):  # type: ignore[misc]
+        """Weights at multiples of 16 bytes, as the schema's force_align asks; the generated packer forgets it."""
+
+        def Pack(self, builder: Any) -> int:  # noqa: N802 - the generated code's name
+            if self.data is None:
+                return int(super().Pack(builder))
+            data = bytes(self.data)
+            builder.StartVector(1, len(data), 16)
+            builder.head -= len(data)
+            builder.Bytes[builder.head : builder.head + len(data)] = data
+            vector = builder.EndVector()
+            schema.BufferStart(builder)
+            schema.BufferAddData(builder, vector)
+            return int(schema.BufferEnd(builder))
+
+    tree = schema.ModelT.InitFromPackedBuf(model, 0)
+    kept = [entry for entry in tree.metadata or [] if entry.name != METADATA_NAME]
+    entry, buffer = schema.MetadataT(), schema.BufferT()
+    entry.name, entry.buffer, buffer.data = METADATA_NAME, len(tree.buffers), metadata
+    tree.metadata = [*kept, entry]
+    tree.buffers.append(buffer)
+    for item in tree.buffers:
+        item.__class__ = AlignedBuffer
+    builder = flatbuffers.Builder(len(model) + len(metadata) + 4096)
+    builder.Finish(tree.Pack(builder), file_identifier=IDENTIFIER)
+    return bytes(builder.Output())

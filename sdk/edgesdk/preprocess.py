@@ -1,0 +1,207 @@
+"""From a frame to the model's input: the one path that training, calibration and the device share.
+
+A frame is what OpenCV gives: uint8 [height, width, 3], BGR (grey [height, width] and BGRA are taken too). `fit_frame`
+brings it to the model's size and colour order, still as bytes; a 256-entry `value_table` then maps each byte to the
+tensor's value. Integer models whose bytes need no change skip the table, so that nothing is computed in float.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from edgesdk.errors import DataError
+
+Pixels = npt.NDArray[np.uint8]
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+LARGEST_PHOTO_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageInput:
+    """How a frame becomes the model's input.
+
+    Attributes:
+        height, width: of the input tensor, in pixels.
+        channels: 3 for "rgb", 1 for "gray".
+        color: channel order of the input tensor.
+        resize: "crop" takes the largest centred part of the input's shape, "squash" ignores the frame's shape,
+            "letterbox" shows the whole frame and fills the rest with the mean.
+        interpolation: "linear" (frames over 4 times too large are box-averaged by a whole factor first) or "nearest".
+        mean, std: the network sees (byte - mean) / std.
+    """
+
+    height: int
+    width: int
+    channels: int = 3
+    color: Literal["rgb", "gray"] = "rgb"
+    resize: Literal["crop", "squash", "letterbox"] = "crop"
+    interpolation: Literal["linear", "nearest"] = "linear"
+    mean: float = 128.0
+    std: float = 128.0
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.height <= 4096 and 1 <= self.width <= 4096):
+            raise ValueError(f"input size is {self.height}x{self.width}, expected 1 to 4096 pixels a side")
+        if self.channels != {"rgb": 3, "gray": 1}[self.color]:
+            raise ValueError(f"{self.color} input with {self.channels} channels, expected rgb with 3 or gray with 1")
+        if not self.std > 0:
+            raise ValueError(f"std is {self.std}, expected a number above 0")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(height, width, channels)."""
+        return self.height, self.width, self.channels
+
+
+def read_photo(path: Path | str) -> Pixels:
+    """A photo file as a frame: upright (EXIF), alpha laid on white, grey and CMYK brought to colour.
+
+    Returns:
+        uint8 [height, width, 3], BGR.
+
+    Raises:
+        DataError: if the file is missing, cut short or not an image.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size > LARGEST_PHOTO_BYTES:
+            raise DataError(f"{path} is larger than {LARGEST_PHOTO_BYTES >> 20} MiB, too large for a photo")
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    frame = decode_photo(data)
+    if frame is None:
+        raise DataError(f"{path} is not an image that OpenCV can decode, or it is cut short; replace or remove it")
+    return frame
+
+
+def decode_photo(data: bytes) -> Pixels | None:
+    """As `read_photo`, from the file's bytes; None where they are not a whole image."""
+    import cv2
+
+    # libjpeg fills what is missing with grey and reports success: a photo without its end marker is damaged.
+    if data[:2] == b"\xff\xd8" and data.rfind(b"\xff\xd9") < len(data) // 2:
+        return None
+    with_alpha = data[:8] == PNG_SIGNATURE and len(data) > 25 and data[25] in (4, 6)
+    try:
+        encoded = np.frombuffer(data, np.uint8)
+        frame = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED if with_alpha else cv2.IMREAD_COLOR)
+    except cv2.error:
+        return None
+    if frame is None:
+        return None
+    return _on_white(frame) if with_alpha else np.asarray(frame, np.uint8)
+
+
+def fit_frame(frame: npt.NDArray[Any], image_input: ImageInput) -> Pixels:
+    """Bring a frame to the model's size and colour order.
+
+    Args:
+        frame: uint8 [h, w, 3] BGR, [h, w, 4] BGRA or [h, w] grey; any size.
+        image_input: from the contract.
+
+    Returns:
+        uint8 [height, width, channels], contiguous.
+
+    Raises:
+        ValueError: if the frame is not uint8 or not of one of those shapes.
+    """
+    import cv2
+
+    if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8:
+        found = frame.dtype if isinstance(frame, np.ndarray) else type(frame).__name__
+        raise ValueError(f"frame is {found}, expected a uint8 array with values 0 to 255, as OpenCV gives it")
+    if frame.ndim == 3 and frame.shape[2] == 1:
+        frame = frame[..., 0]
+    if frame.size == 0 or frame.ndim not in (2, 3) or (frame.ndim == 3 and frame.shape[2] not in (3, 4)):
+        raise ValueError(f"frame has shape {frame.shape}, expected [height, width, 3] in BGR order, or grey [h, w]")
+
+    height, width = image_input.height, image_input.width
+    if image_input.resize == "crop":
+        frame = _center_crop(frame, height, width)
+    if image_input.resize == "letterbox":
+        scale = min(height / frame.shape[0], width / frame.shape[1])
+        inner = max(1, round(frame.shape[0] * scale)), max(1, round(frame.shape[1] * scale))
+        top, left = (height - inner[0]) // 2, (width - inner[1]) // 2
+        edges = top, height - inner[0] - top, left, width - inner[1] - left
+        fill = [round(image_input.mean)] * 3
+        frame = cv2.copyMakeBorder(_resize(frame, *inner, image_input), *edges, cv2.BORDER_CONSTANT, value=fill)
+    else:
+        frame = _resize(frame, height, width, image_input)
+    return _recolor(frame, image_input.color)
+
+
+def value_table(
+    image_input: ImageInput, dtype: npt.DTypeLike, scale: float, zero_point: int
+) -> npt.NDArray[Any] | None:
+    """What each byte becomes in the input tensor.
+
+    Args:
+        image_input: gives mean and std.
+        dtype: of the input tensor: float32, uint8 or int8.
+        scale, zero_point: the input tensor's quantization; unused for float32.
+
+    Returns:
+        [256] of `dtype`, or None where every byte stays as it is.
+    """
+    real = ((np.arange(256) - image_input.mean) / image_input.std).astype(np.float32)
+    if np.dtype(dtype) == np.float32:
+        return real
+    limits = np.iinfo(np.dtype(dtype))
+    table = np.clip(np.round(real / scale) + zero_point, limits.min, limits.max).astype(dtype)
+    return None if np.array_equal(table, np.arange(256)) else table
+
+
+def to_tensor(pixels: Pixels, table: npt.NDArray[Any] | None) -> npt.NDArray[Any]:
+    """Bytes [..., height, width, channels] -> the tensor's values, same shape, through `value_table`."""
+    return pixels if table is None else np.take(table, pixels)
+
+
+def _on_white(frame: npt.NDArray[Any]) -> Pixels:
+    """Lay a decoded PNG with alpha on white; 16-bit channels become 8-bit ones."""
+    wide = (frame // 257 if frame.dtype == np.uint16 else frame).astype(np.uint16)
+    if wide.ndim == 2:  # grey with alpha, from which this build of OpenCV drops the alpha
+        return np.dstack([wide] * 3).astype(np.uint8)
+    color, alpha = (wide[..., :3], wide[..., 3:]) if wide.shape[2] == 4 else (wide[..., :1], wide[..., 1:])
+    laid = (color * alpha + 255 * (255 - alpha) + 127) // 255
+    return np.repeat(laid, 3 // color.shape[2], axis=2).astype(np.uint8)
+
+
+def _center_crop(frame: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]:
+    h, w = frame.shape[:2]
+    if h * width > w * height:
+        keep_h, keep_w = max(1, round(w * height / width)), w
+    else:
+        keep_h, keep_w = h, max(1, round(h * width / height))
+    top, left = (h - keep_h) // 2, (w - keep_w) // 2
+    return frame[top : top + keep_h, left : left + keep_w]
+
+
+def _resize(frame: npt.NDArray[Any], height: int, width: int, image_input: ImageInput) -> npt.NDArray[Any]:
+    import cv2
+
+    if frame.shape[:2] == (height, width):
+        return frame
+    if image_input.interpolation == "nearest":
+        return cv2.resize(frame, (width, height), interpolation=cv2.INTER_NEAREST)
+    # Bilinear looks at 2x2 pixels only: on a 12-megapixel photo that is noise. Averaging whole blocks first costs
+    # one pass, and camera frames up to 4 times the input's size are not touched by it.
+    factor = min(frame.shape[0] // height, frame.shape[1] // width) // 2
+    if factor >= 2:
+        h, w = frame.shape[0] // factor, frame.shape[1] // factor
+        frame = cv2.resize(frame[: h * factor, : w * factor], (w, h), interpolation=cv2.INTER_AREA)
+    return cv2.resize(frame, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def _recolor(frame: npt.NDArray[Any], color: str) -> Pixels:
+    import cv2
+
+    source = "GRAY" if frame.ndim == 2 else {3: "BGR", 4: "BGRA"}[frame.shape[2]]
+    if color == "gray":
+        grey = frame if source == "GRAY" else cv2.cvtColor(frame, getattr(cv2, f"COLOR_{source}2GRAY"))
+        return np.ascontiguousarray(grey[..., None], dtype=np.uint8)
+    return np.asarray(cv2.cvtColor(frame, getattr(cv2, f"COLOR_{source}2RGB")), dtype=np.uint8)

@@ -1,0 +1,61 @@
+"""Keep the noise of native libraries off the user's terminal."""
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+
+from edgesdk.errors import MissingPackageError
+
+
+@contextlib.contextmanager
+def captured_output() -> Iterator[Callable[[], str]]:
+    """Send everything written to descriptors 1 and 2 to a file while the block runs, native code included.
+
+    TensorFlow, libjpeg and XNNPACK write past `sys.stderr`, so Python's own redirection does not reach them.
+
+    Yields:
+        A function that returns what was written so far.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as log:
+        kept = os.dup(1), os.dup(2)
+
+        def text() -> str:
+            os.lseek(log.fileno(), 0, os.SEEK_SET)
+            return log.read().decode(errors="replace")
+
+        try:
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
+            yield text
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os.dup2(kept[0], 1)
+            os.dup2(kept[1], 2)
+            os.close(kept[0])
+            os.close(kept[1])
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow and legacy Keras without their noise; later imports find them loaded.
+
+    Raises:
+        MissingPackageError: if they are not installed.
+    """
+    if "tf_keras" in sys.modules:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    with captured_output():
+        try:
+            import tensorflow as tf
+            import tf_keras  # noqa: F401
+        except ImportError as error:
+            raise MissingPackageError("TensorFlow", "train", "training and converting") from error
+        for gpu in tf.config.list_physical_devices("GPU"):
+            # TensorFlow takes the whole card otherwise, also from the worker process beside it.
+            tf.config.experimental.set_memory_growth(gpu, True)

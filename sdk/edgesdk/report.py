@@ -1,0 +1,160 @@
+"""Measurements as a table, Markdown, CSV, JSON or one self-contained HTML page."""
+
+import csv
+import io
+import json
+import shlex
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgesdk.atomic import write_text
+from edgesdk.errors import MissingPackageError
+from edgesdk.results import Measurement
+from edgesdk.stats import wilson_interval
+
+COLUMNS = (
+    "model",
+    "backend",
+    "threads",
+    "invoke p50",
+    "p90",
+    "p99 ms",
+    "frame p90 ms",
+    "load ms",
+    "first ms",
+    "RSS MB",
+    "top-1",
+)
+HISTOGRAM_BINS = 40
+
+
+def table_rows(measurements: Sequence[Measurement]) -> list[tuple[str, ...]]:
+    """One row of text a measurement, under `COLUMNS`."""
+    return [
+        (
+            m.model,
+            m.backend,
+            str(m.threads),
+            f"{m.invoke_ms.p50:.3f}",
+            f"{m.invoke_ms.p90:.3f}",
+            f"{m.invoke_ms.p99:.3f}",
+            f"{m.frame_ms.p90:.3f}",
+            f"{m.load_ms:.1f}",
+            f"{m.first_invoke_ms:.2f}",
+            f"{m.peak_rss_bytes / 1e6:.0f}",
+            "" if m.top1 is None else f"{100 * m.top1:.1f} % of {m.top1_n}",
+        )
+        for m in measurements
+    ]
+
+
+def as_text(measurements: Sequence[Measurement]) -> str:
+    """A table for the terminal, with the warnings under it."""
+    rows = [COLUMNS, *table_rows(measurements)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines += [f"note: {m.model}, {m.backend}: {warning}" for m in measurements for warning in m.warnings]
+    return "\n".join(lines)
+
+
+def as_markdown(measurements: Sequence[Measurement]) -> str:
+    """A Markdown table."""
+    rows = [COLUMNS, tuple("---" for _ in COLUMNS), *table_rows(measurements)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+
+
+def as_csv(measurements: Sequence[Measurement]) -> str:
+    """The same columns as comma-separated values."""
+    text = io.StringIO()
+    csv.writer(text).writerows([COLUMNS, *table_rows(measurements)])
+    return text.getvalue()
+
+
+def as_json(measurements: Sequence[Measurement], *, samples: bool = False) -> str:
+    """A list of objects; `samples` keeps every raw time."""
+    items = [asdict(m) for m in measurements]
+    if not samples:
+        for item in items:
+            del item["samples_ms"]
+    return json.dumps(items, indent=1, ensure_ascii=False)
+
+
+def write_report(path: Path | str, measurements: Sequence[Measurement], command: Sequence[str] = ()) -> Path:
+    """Write a report in the format of the file's ending: .html, .md, .csv or .json.
+
+    Args:
+        command: what was typed, so that a reader can do it again.
+
+    Raises:
+        ValueError: if the ending is another one.
+        MissingPackageError: if jinja2 is missing for HTML.
+        WriteError: if the file cannot be written.
+    """
+    path = Path(path)
+    writers = {".md": as_markdown, ".csv": as_csv}
+    if path.suffix in writers:
+        return write_text(path, writers[path.suffix](measurements))
+    if path.suffix == ".json":
+        return write_text(path, as_json(measurements, samples=True))
+    check_ending(path)
+    return write_text(path, _html(measurements, command))
+
+
+def check_ending(path: Path) -> None:
+    """Refuse an ending that no report has, before anything is measured."""
+    if path.suffix not in (".html", ".md", ".csv", ".json"):
+        raise ValueError(f"the report {path} ends in {path.suffix!r}, expected .html, .md, .csv or .json")
+
+
+def _html(measurements: Sequence[Measurement], command: Sequence[str]) -> str:
+    try:
+        import jinja2
+    except ImportError as error:
+        raise MissingPackageError("jinja2", "report", "an HTML report") from error
+    template = (files("edgesdk") / "templates" / "bench.html").read_text(encoding="utf-8")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    return environment.from_string(template).render(
+        measurements=measurements,
+        columns=COLUMNS,
+        rows=table_rows(measurements),
+        scale=_scale(measurements),
+        histograms=[_histogram(m) for m in measurements],
+        intervals=[_interval(m) for m in measurements],
+        fastest=min(measurements, key=lambda m: m.invoke_ms.p90),
+        boards=sorted({m.board for m in measurements}),
+        made=time.strftime("%Y-%m-%d %H:%M"),
+        command=shlex.join(command),
+        raw=as_json(measurements, samples=True),
+    )
+
+
+def _interval(m: Measurement) -> tuple[float, float] | None:
+    return None if m.top1 is None else wilson_interval(round(m.top1 * m.top1_n), m.top1_n)
+
+
+def _scale(measurements: Sequence[Measurement]) -> dict[str, Any]:
+    """The common time axis: its end and four round ticks, in milliseconds."""
+    longest = max(m.frame_ms.p99 for m in measurements)
+    step = 10 ** np.floor(np.log10(longest / 2)) if longest > 0 else 1.0
+    step = next(step * k for k in (1, 2, 2.5, 5, 10) if longest / (step * k) <= 6)
+    ticks = np.arange(0, longest + step, step)
+    return {"end": float(ticks[-1]), "ticks": [float(tick) for tick in ticks]}
+
+
+def _histogram(m: Measurement) -> dict[str, Any]:
+    """Counts of the invoke times up to 3 times the median, relative to the tallest; the rest as a number."""
+    end = 3 * m.invoke_ms.p50
+    low = 0.8 * min(m.samples_ms, default=0.0)
+    counts, edges = np.histogram([s for s in m.samples_ms if s <= end], bins=HISTOGRAM_BINS, range=(low, end))
+    return {
+        "heights": (counts / max(1, counts.max())).tolist(),
+        "low": float(edges[0]),
+        "end": float(edges[-1]),
+        "beyond": sum(s > end for s in m.samples_ms),
+    }

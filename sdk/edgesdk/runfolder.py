@@ -1,0 +1,97 @@
+"""The hand-off from training to converting: a folder with `run.json`, the value below, and the trained model.
+
+run.json            spec, classes, preprocessing, settings, results
+model.keras         the trained network (legacy Keras), once learning is finished
+checkpoint.npz      where learning stands; gone when it is finished
+history.csv         one row an epoch
+learning_curve.png, confusion.png, confusion.csv
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from edgesdk.atomic import write_text
+from edgesdk.contract import Source, decode_value
+from edgesdk.errors import RunError
+from edgesdk.preprocess import ImageInput
+from edgesdk.spec import ModelSpec
+
+RUN_FILE = "run.json"
+MODEL_FILE = "model.keras"
+Transfer = Literal["auto", "head", "finetune", "scratch"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learning:
+    """How to learn.
+
+    Attributes:
+        transfer: "head" trains a new last layer on frozen features, "finetune" then the whole network with frozen
+            batch-norm, "scratch" everything from random weights; "auto" is finetune with weights, else scratch.
+        epochs: of fine-tuning or of learning from scratch; 0 chooses by the amount of data.
+        batch: images a step.
+        seed: of shuffling, augmentation and new weights.
+        flip: whether a mirrored photo shows the same thing (not so for digits and traffic signs).
+    """
+
+    transfer: Transfer = "auto"
+    epochs: int = 0
+    batch: int = 32
+    seed: int = 0
+    flip: bool = True
+
+    def __post_init__(self) -> None:
+        if self.epochs < 0 or self.batch < 1:
+            raise ValueError(f"epochs is {self.epochs} and batch {self.batch}, expected at least 0 and 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One training run.
+
+    Attributes:
+        data: the path (or "digits") it learned from.
+        top1: of the test split, 0 to 1, and on how many images; None until learning is finished.
+        confusions: (true label, answered label, how often), most frequent first.
+    """
+
+    spec: ModelSpec
+    classes: tuple[str, ...]
+    input: ImageInput
+    source: Source
+    learning: Learning
+    data: str
+    top1: float | None = None
+    top1_n: int = 0
+    confusions: tuple[tuple[str, ...], ...] = ()
+    notes: tuple[str, ...] = field(default_factory=tuple)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the model is there."""
+        return self.top1 is not None
+
+
+def read_run(folder: Path | str) -> Run:
+    """Read `run.json`.
+
+    Raises:
+        RunError: if the folder is missing or holds no valid run.
+    """
+    path = Path(folder) / RUN_FILE
+    try:
+        data = json.loads(path.read_bytes())
+        run = decode_value(Run, data, "run")
+    except OSError as error:
+        raise RunError(f"{folder} is no run folder: it has no {RUN_FILE}; make one with `edgesdk train`") from error
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{path} is damaged ({error}): train again into another folder") from error
+    assert isinstance(run, Run)
+    return run
+
+
+def write_run(folder: Path, run: Run) -> None:
+    """Write `run.json` in one step."""
+    write_text(folder / RUN_FILE, json.dumps(asdict(run), indent=1, ensure_ascii=False))

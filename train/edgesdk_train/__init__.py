@@ -1,0 +1,5 @@
+"""Keras models and how they learn. Importing it loads TensorFlow, quietly."""
+
+from edgesdk.quiet import import_tensorflow
+
+import_tensorflow()

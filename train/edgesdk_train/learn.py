@@ -1,0 +1,195 @@
+"""From labelled photos to a run folder."""
+
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from edgesdk.atomic import make_folder, write_bytes
+from edgesdk.contract import Source
+from edgesdk.data import Dataset, Images, load_images, split_dataset
+from edgesdk.errors import RunError
+from edgesdk.preprocess import ImageInput
+from edgesdk.runfolder import MODEL_FILE, Learning, Run, read_run, write_run
+from edgesdk.spec import ModelSpec
+from edgesdk_train.loop import CHECKPOINT_FILE, Epoch, Stage, evaluator, run_stage
+from edgesdk_train.models import MODELS, build_model
+from edgesdk_train.transfer import freeze_batchnorm, train_head
+from edgesdk_train.weights import Pretrained, find_weights, load_weights, read_weights
+
+SCRATCH_RATE = 3e-3
+FINETUNE_RATE = 1e-4  # higher forgets: at 3e-4 flowers5 lost 9 points, with batch-norm frozen
+SCRATCH_IMAGES = 60_000  # seen in all, between 12 and 60 epochs
+DIGITS_EPOCHS = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A built network: the model, where its weights came from, and whether its head was loaded too."""
+
+    model: Any
+    source: Source
+    has_head: bool
+
+
+def build_network(spec: ModelSpec, weights: str) -> Network:
+    """Build the network of `spec` and load weights into it.
+
+    Args:
+        spec: which network.
+        weights: "none" (random), "imagenet" or the path of a Keras weights file.
+
+    Raises:
+        ValueError: if there is no such architecture.
+        WeightsError: if the weights are missing, damaged or of another network.
+    """
+    return fill_network(spec, None if weights == "none" else read_weights(find_weights(weights, spec)))
+
+
+def fill_network(spec: ModelSpec, pretrained: Pretrained | None) -> Network:
+    """As `build_network`, from weights that were read already; None for random ones."""
+    model = build_model(spec)
+    paper = MODELS[spec.arch].paper
+    if pretrained is None:
+        return Network(model=model, source=Source(paper=paper), has_head=False)
+    has_head = load_weights(model, pretrained)
+    source = Source(paper=paper, weights=pretrained.name, trained=has_head)
+    return Network(model=model, source=source, has_head=has_head)
+
+
+def learn(
+    dataset: Dataset,
+    spec: ModelSpec,
+    image_input: ImageInput,
+    *,
+    data: str,
+    weights: str,
+    learning: Learning,
+    folder: Path,
+    resume: bool = False,
+    quiet: bool = False,
+) -> Run:
+    """Teach the network of `spec` to tell the classes of `dataset` apart.
+
+    Two stages where there are weights: a new head on cached features, then everything with batch-norm frozen. One
+    stage without: everything from random weights.
+
+    Args:
+        dataset: photos; split here where it is not.
+        spec: its number of classes is the data set's.
+        image_input: the preprocessing, the same one the device will use.
+        data: how the user named the data, kept so that converting finds it again.
+        weights: see `build_network`.
+        learning: how.
+        folder: the run folder; made if missing.
+        resume: continue what was interrupted there.
+        quiet: no progress bar.
+
+    Returns:
+        The finished run, also written to the folder.
+
+    Raises:
+        RunError: if the folder holds another run, or one of other settings to resume.
+        DataError: if the photos are too few.
+    """
+    import tf_keras as keras
+
+    dataset = split_dataset(dataset)
+    learning = _settled(learning, dataset, weights)
+    start = time.monotonic()
+    keras.utils.set_random_seed(learning.seed)
+    network = build_network(spec, weights)
+    source = replace(network.source, trained=True, dataset=dataset.name, fingerprint=dataset.fingerprint)
+    planned = Run(spec=spec, classes=dataset.classes, input=image_input, source=source, learning=learning, data=data)
+    _open_folder(folder, planned, resume=resume)
+
+    parts: dict[str, Images] = {}
+    for split in ("train", "val", "test"):
+        photos = [photo for photo in dataset.photos if photo.split == split]
+        parts[split] = load_images(photos, image_input, quiet=quiet)
+    skipped = [str(path) for part in parts.values() for path in part.skipped]
+    history = _run_stages(network.model, learning, parts, image_input, folder, resume=resume, quiet=quiet)
+
+    _, top1, probabilities = evaluator(network.model, image_input)(parts["test"])
+    from edgesdk_train import plots  # matplotlib is slow to import and needed only now
+
+    plots.write_history(folder, history)
+    pairs = plots.write_confusions(folder, dataset.classes, parts["test"].labels, probabilities.argmax(1))
+    _save_model(network.model, folder / MODEL_FILE)
+    notes = [f"learned in {time.monotonic() - start:.0f} s"]
+    if skipped:
+        notes.append(f"skipped {len(skipped)} files that are no whole images: {', '.join(skipped[:5])}")
+    run = replace(planned, top1=top1, top1_n=len(parts["test"].labels), confusions=pairs[:20], notes=tuple(notes))
+    write_run(folder, run)
+    (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+    return run
+
+
+def _settled(learning: Learning, dataset: Dataset, weights: str) -> Learning:
+    """The settings with every "choose for me" decided."""
+    transfer, epochs = learning.transfer, learning.epochs
+    if transfer == "auto":
+        transfer = "scratch" if weights == "none" else "finetune"
+    if transfer != "scratch" and weights == "none":
+        raise RunError(f"--transfer {transfer} needs pretrained weights: add --weights, or learn from scratch")
+    if not epochs:
+        n = sum(photo.split == "train" for photo in dataset.photos)
+        scratch = DIGITS_EPOCHS if dataset.name == "digits" else min(60, max(12, SCRATCH_IMAGES // n))
+        epochs = scratch if transfer == "scratch" else 15
+    return replace(learning, transfer=transfer, epochs=epochs, flip=learning.flip and dataset.name != "digits")
+
+
+def _open_folder(folder: Path, planned: Run, *, resume: bool) -> None:
+    make_folder(folder)
+    if (folder / MODEL_FILE).exists() or (folder / CHECKPOINT_FILE).exists():
+        found = read_run(folder)
+        if not resume:
+            state = "a finished" if found.finished else "an unfinished"
+            raise RunError(f"{folder} holds {state} run: continue it with --resume, or name another folder with -o")
+        for name in ("spec", "classes", "input", "source", "learning"):
+            before, now = getattr(found, name), getattr(planned, name)
+            if before != now:
+                raise RunError(f"{folder} was begun with {name} {before}, now it is {now}: name another folder with -o")
+    write_run(folder, planned)
+
+
+def _run_stages(
+    model: Any,
+    learning: Learning,
+    parts: dict[str, Images],
+    image_input: ImageInput,
+    folder: Path,
+    *,
+    resume: bool,
+    quiet: bool,
+) -> list[Epoch]:
+    history: list[Epoch] = []
+    if learning.transfer in ("head", "finetune"):
+        freeze_batchnorm(model)
+        head = train_head(model, parts["train"], parts["val"], image_input, seed=learning.seed, flip=learning.flip)
+        history.append(Epoch(stage="head", epoch=1, **asdict(head)))
+    if learning.transfer != "head":
+        scratch = learning.transfer == "scratch"
+        stage = Stage(
+            name=learning.transfer,
+            epochs=learning.epochs,
+            rate=SCRATCH_RATE if scratch else FINETUNE_RATE,
+            batch=learning.batch,
+            patience=max(5, learning.epochs // 3),
+            flip=learning.flip,
+            seed=learning.seed,
+        )
+        history += run_stage(
+            model, stage, parts["train"], parts["val"], image_input, folder, resume=resume, quiet=quiet
+        )
+    return history
+
+
+def _save_model(model: Any, path: Path) -> None:
+    """Keras writes to a name of its own choosing; only the whole file gets the final name."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as aside:
+        part = Path(aside) / MODEL_FILE
+        model.save(part)
+        write_bytes(path, part.read_bytes())

@@ -1,0 +1,237 @@
+"""Learning, epoch after epoch, from a checkpoint that any kill leaves whole."""
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+import tf_keras as keras
+
+from edgesdk.atomic import write_bytes
+from edgesdk.data import Images
+from edgesdk.errors import RunError
+from edgesdk.preprocess import ImageInput, Pixels, to_tensor, value_table
+from edgesdk.progress import progress
+from edgesdk_train.augment import augment
+
+CHECKPOINT_FILE = "checkpoint.npz"
+WARMUP_SHARE = 0.08
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A stretch of learning.
+
+    Attributes:
+        name: shown to the user and kept in the history.
+        epochs: at most.
+        rate: Adam's largest learning rate; reached after a warm-up, then a cosine to zero.
+        batch: images a step.
+        patience: epochs without a better validation loss before it stops.
+        flip: see `augment`.
+        seed: of shuffling and augmentation, with the epoch's number.
+    """
+
+    name: str
+    epochs: int
+    rate: float
+    batch: int
+    patience: int
+    flip: bool
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """One row of history.csv: means over the epoch; top-1 as fractions."""
+
+    stage: str
+    epoch: int
+    loss: float
+    top1: float
+    val_loss: float
+    val_top1: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where a stage stands: what a checkpoint holds beside the weights."""
+
+    history: tuple[Epoch, ...] = ()
+    best_loss: float = float("inf")
+    best_epoch: int = -1
+    stage: Stage | None = field(default=None)
+
+
+def run_stage(
+    model: Any,
+    stage: Stage,
+    train: Images,
+    val: Images,
+    image_input: ImageInput,
+    folder: Path,
+    *,
+    resume: bool,
+    quiet: bool,
+) -> tuple[Epoch, ...]:
+    """Train every trainable layer of `model` in place; it ends with the best epoch's weights.
+
+    The checkpoint is replaced in one step after each epoch, and every epoch's shuffling and augmentation depend on
+    the seed and its number alone: a resumed stage goes on as the uninterrupted one would have.
+
+    Raises:
+        RunError: on `resume`, if the checkpoint is damaged or of other settings.
+    """
+    steps = -(-len(train.labels) // stage.batch)
+    optimizer = _optimizer(stage, steps)
+    optimizer.build(model.trainable_variables)
+    best = model.get_weights()
+    state = Progress(stage=stage)
+    path = folder / CHECKPOINT_FILE
+    if resume and path.is_file():
+        state, best = _load_checkpoint(path, stage, model, optimizer)
+    step = _train_step(model, optimizer, image_input)
+    measure = evaluator(model, image_input)
+
+    done = len(state.history)
+    with (
+        progress(stage.name, stage.epochs * steps, quiet=quiet) as advance,
+        ThreadPoolExecutor(1) as ahead,
+    ):
+        advance(done * steps, "")
+        for epoch in range(done, stage.epochs):
+            if epoch - state.best_epoch > stage.patience:
+                break
+            total, right = 0.0, 0
+            for pixels, labels in _batches(train, stage, epoch, ahead):
+                loss, correct = step(tf.constant(pixels), tf.constant(labels))
+                total, right = total + float(loss) * len(labels), right + int(correct)
+                advance(1, _note(state))
+            val_loss, val_top1, _ = measure(val)
+            row = Epoch(
+                stage=stage.name,
+                epoch=epoch + 1,
+                loss=total / len(train.labels),
+                top1=right / len(train.labels),
+                val_loss=val_loss,
+                val_top1=val_top1,
+            )
+            state = replace(state, history=(*state.history, row))
+            if val_loss < state.best_loss:
+                state, best = replace(state, best_loss=val_loss, best_epoch=epoch), model.get_weights()
+            _save_checkpoint(path, state, model.get_weights(), best, optimizer)
+    model.set_weights(best)
+    return state.history
+
+
+def evaluator(model: Any, image_input: ImageInput) -> Callable[[Images], tuple[float, float, npt.NDArray[np.float32]]]:
+    """A function that judges `model`: images -> (mean cross-entropy, top-1, probabilities float32 [n, classes])."""
+    run = tf.function(lambda values: model(values, training=False))
+
+    def measure(images: Images) -> tuple[float, float, npt.NDArray[np.float32]]:
+        probabilities = predict(run, images.pixels, image_input)
+        picked = probabilities[np.arange(len(images.labels)), images.labels]
+        loss = float(-np.log(np.maximum(picked, 1e-7)).mean())
+        return loss, float((probabilities.argmax(1) == images.labels).mean()), probabilities
+
+    return measure
+
+
+def predict(
+    run: Callable[[Any], Any], pixels: Pixels, image_input: ImageInput, batch: int = 64
+) -> npt.NDArray[np.float32]:
+    """Pixels uint8 [n, h, w, c] through a Keras function, batch by batch -> float32 [n, ...], as on the device."""
+    table = value_table(image_input, np.float32, 0.0, 0)
+    parts = []
+    for start in range(0, len(pixels), batch):
+        chunk = pixels[start : start + batch]
+        # A last batch of another size would trace the function again.
+        padded = np.concatenate([chunk, np.repeat(chunk[:1], batch - len(chunk), 0)])
+        parts.append(run(tf.constant(to_tensor(padded, table))).numpy()[: len(chunk)])
+    return np.concatenate(parts)
+
+
+def _optimizer(stage: Stage, steps: int) -> Any:
+    total = stage.epochs * steps
+    warmup = max(1, int(total * WARMUP_SHARE))
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0,
+        decay_steps=max(1, total - warmup),
+        warmup_target=stage.rate,
+        warmup_steps=warmup,
+    )
+    return keras.optimizers.Adam(schedule)
+
+
+def _train_step(model: Any, optimizer: Any, image_input: ImageInput) -> Callable[[Any, Any], tuple[Any, Any]]:
+    logits = keras.Model(model.input, model.layers[-1].input)
+
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def step(pixels: Any, labels: Any) -> tuple[Any, Any]:
+        values = (tf.cast(pixels, tf.float32) - image_input.mean) / image_input.std
+        with tf.GradientTape() as tape:
+            answer = logits(values, training=True)
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, answer))
+        gradients = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        right = tf.reduce_sum(tf.cast(tf.argmax(answer, 1, tf.int32) == labels, tf.int32))
+        return loss, right
+
+    return step  # type: ignore[no-any-return]
+
+
+def _batches(
+    train: Images, stage: Stage, epoch: int, ahead: ThreadPoolExecutor
+) -> Iterator[tuple[Pixels, npt.NDArray[np.int32]]]:
+    """The epoch's batches, each prepared while the one before is learned."""
+    rng = np.random.default_rng([stage.seed, epoch])
+    order = rng.permutation(len(train.labels))
+    chunks = [order[start : start + stage.batch] for start in range(0, len(order), stage.batch)]
+
+    def prepare(index: int) -> tuple[Pixels, npt.NDArray[np.int32]]:
+        chunk = chunks[index]
+        views = augment(train.pixels[chunk], np.random.default_rng([stage.seed, epoch, index]), flip=stage.flip)
+        return views, train.labels[chunk]
+
+    upcoming = ahead.submit(prepare, 0)
+    for index in range(len(chunks)):
+        batch = upcoming.result()
+        if index + 1 < len(chunks):
+            upcoming = ahead.submit(prepare, index + 1)
+        yield batch
+
+
+def _note(state: Progress) -> str:
+    return f"val top-1 {state.history[-1].val_top1:.3f}" if state.history else ""
+
+
+def _save_checkpoint(path: Path, state: Progress, weights: list[Any], best: list[Any], optimizer: Any) -> None:
+    arrays = {f"weight_{i}": array for i, array in enumerate(weights)}
+    arrays |= {f"best_{i}": array for i, array in enumerate(best)}
+    arrays |= {f"optimizer_{i}": variable.numpy() for i, variable in enumerate(optimizer.variables)}
+    buffer = io.BytesIO()
+    np.savez(buffer, state=np.array(json.dumps(asdict(state))), **arrays)
+    write_bytes(path, buffer.getvalue())
+
+
+def _load_checkpoint(path: Path, stage: Stage, model: Any, optimizer: Any) -> tuple[Progress, list[Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as saved:
+            data = json.loads(str(saved["state"]))
+            if Stage(**data["stage"]) != stage:
+                raise RunError(f"{path} was made with other settings: {data['stage']}, now {asdict(stage)}")
+            weights = [saved[f"weight_{i}"] for i in range(len(model.weights))]
+            best = [saved[f"best_{i}"] for i in range(len(model.weights))]
+            model.set_weights(weights)
+            for i, variable in enumerate(optimizer.variables):
+                variable.assign(saved[f"optimizer_{i}"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} is damaged ({error}): delete it and start the run again") from error
+    history = tuple(Epoch(**row) for row in data["history"])
+    return Progress(history=history, best_loss=data["best_loss"], best_epoch=data["best_epoch"], stage=stage), best

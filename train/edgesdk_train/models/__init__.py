@@ -1,0 +1,39 @@
+"""The networks, one paper a file. Every builder takes a `ModelSpec` and returns a legacy-Keras model that has
+
+- an input of [batch, res, res, channels] float32, already mapped by the preprocessing,
+- a layer `features`, the input of the last layer with weights, `logits`,
+- probabilities [batch, classes] as its only output.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from edgesdk.spec import ModelSpec
+from edgesdk_train.models import mobilenet_v1
+
+__all__ = ["MODELS", "Architecture", "build_model"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """A network's builder and the paper it follows."""
+
+    build: Callable[[ModelSpec], Any]
+    paper: str
+
+
+MODELS: dict[str, Architecture] = {
+    "mobilenet_v1": Architecture(build=mobilenet_v1.mobilenet_v1, paper=mobilenet_v1.PAPER),
+}
+
+
+def build_model(spec: ModelSpec) -> Any:
+    """The network of `spec` with random weights, a `tf_keras.Model`.
+
+    Raises:
+        ValueError: if there is no such architecture.
+    """
+    if spec.arch not in MODELS:
+        raise ValueError(f"arch is {spec.arch!r}, expected one of {', '.join(MODELS)}")
+    return MODELS[spec.arch].build(spec)

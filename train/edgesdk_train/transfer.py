@@ -1,0 +1,93 @@
+"""A new head on a pretrained body: features once, then only the last layer.
+
+J. Yosinski et al., How transferable are features in deep neural networks?, arXiv 1411.1792: the body's features of each
+photo do not change while the body is frozen, so they are computed once and the head learns on them alone.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+import tf_keras as keras
+
+from edgesdk.data import Images
+from edgesdk.preprocess import ImageInput
+from edgesdk_train.loop import predict
+
+HEAD_EPOCHS = 100
+HEAD_RATE = 3e-3
+HEAD_BATCH = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadResult:
+    """Cross-entropy and top-1 of the head's best epoch on the training and the validation photos."""
+
+    loss: float
+    top1: float
+    val_loss: float
+    val_top1: float
+
+
+def freeze_batchnorm(model: Any) -> None:
+    """Keep every batch-norm's statistics and scale: small data would spoil what ImageNet measured."""
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
+
+
+def compute_features(model: Any, images: Images, image_input: ImageInput) -> npt.NDArray[np.float32]:
+    """The input of the last layer with weights for each image, float32 [n, ...]."""
+    body = keras.Model(model.input, model.get_layer("features").output)
+    return predict(tf.function(lambda values: body(values, training=False)), images.pixels, image_input)
+
+
+def train_head(model: Any, train: Images, val: Images, image_input: ImageInput, *, seed: int, flip: bool) -> HeadResult:
+    """Train the layer `logits` of `model` in place on cached features, mirrored views included where allowed.
+
+    The epoch with the lowest validation loss is kept.
+    """
+    features, labels = compute_features(model, train, image_input), train.labels
+    if flip:
+        mirrored = Images(pixels=train.pixels[:, :, ::-1], labels=labels, paths=train.paths, skipped=())
+        features = np.concatenate([features, compute_features(model, mirrored, image_input)])
+        labels = np.concatenate([labels, labels])
+    held_out = compute_features(model, val, image_input)
+
+    entry = keras.Input(features.shape[1:])
+    logits = model.get_layer("logits")
+    head = keras.Model(entry, keras.layers.Flatten()(logits(entry)))
+    optimizer = keras.optimizers.Adam(HEAD_RATE)
+    optimizer.build(head.trainable_variables)
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def epoch(order: Any, x: Any, y: Any) -> None:
+        for start in tf.range(0, tf.size(order), HEAD_BATCH):
+            chunk = order[start : start + HEAD_BATCH]
+            with tf.GradientTape() as tape:
+                answer = head(tf.gather(x, chunk), training=True)
+                loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(tf.gather(y, chunk), answer))
+            gradients = tape.gradient(loss, head.trainable_variables)
+            optimizer.apply_gradients(zip(gradients, head.trainable_variables, strict=True))
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def judge(x: Any, y: Any) -> tuple[Any, Any]:
+        answer = head(x, training=False)
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, answer))
+        return loss, tf.reduce_mean(tf.cast(tf.argmax(answer, 1, tf.int32) == y, tf.float32))
+
+    x, y = tf.constant(features), tf.constant(labels)
+    val_x, val_y = tf.constant(held_out), tf.constant(val.labels)
+    rng = np.random.default_rng(seed)
+    best, result = logits.get_weights(), HeadResult(loss=0.0, top1=0.0, val_loss=float("inf"), val_top1=0.0)
+    for _ in range(HEAD_EPOCHS):
+        epoch(tf.constant(rng.permutation(len(labels)).astype(np.int32)), x, y)
+        val_loss, val_top1 = (float(value) for value in judge(val_x, val_y))
+        if val_loss < result.val_loss:
+            loss, top1 = (float(value) for value in judge(x, y))
+            best = logits.get_weights()
+            result = HeadResult(loss=loss, top1=top1, val_loss=val_loss, val_top1=val_top1)
+    logits.set_weights(best)
+    return result

@@ -1,0 +1,175 @@
+"""Weights from elsewhere: published files by name, files by path, checked before a number is used."""
+
+import hashlib
+import http.client
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from edgesdk.atomic import make_folder, write_bytes
+from edgesdk.cache import cache_folder
+from edgesdk.errors import WeightsError
+from edgesdk.spec import ModelSpec
+
+KERAS_MOBILENET = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet/"
+PUBLISHED_WIDTHS = {0.25: "2_5", 0.5: "5_0", 0.75: "7_5", 1.0: "1_0"}
+PUBLISHED_RESOLUTIONS = (128, 160, 192, 224)
+LARGEST_FILE_BYTES = 2**30
+
+LayerWeights = tuple[str, list[npt.NDArray[np.float32]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrained:
+    """A weights file that was read and checked.
+
+    Attributes:
+        name: what the contract says of it: file name and start of its sha256.
+        layers: (layer name, its arrays) of every layer with weights, in the network's order.
+    """
+
+    name: str
+    layers: tuple[LayerWeights, ...]
+
+
+def imagenet_labels() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(labels, WordNet ids) of the 1000 classes of ILSVRC 2012, in the order of Keras' published weights."""
+    text = (files("edgesdk_train") / "imagenet_classes.tsv").read_text(encoding="utf-8")
+    rows = [line.split("\t") for line in text.splitlines() if not line.startswith("#")]
+    return tuple(label for _, label in rows), tuple(synset for synset, _ in rows)
+
+
+def find_weights(weights: str, spec: ModelSpec) -> Path:
+    """The file that `weights` names: a path, or "imagenet" for Keras' published file, downloaded once.
+
+    Raises:
+        WeightsError: if the file is missing, none is published for this network, or the download fails.
+    """
+    if weights != "imagenet":
+        path = Path(weights)
+        if not path.is_file():
+            raise WeightsError(f"no weights file {weights}: expected a Keras .h5 or .keras file, imagenet or none")
+        return path
+    if spec.arch != "mobilenet_v1" or spec.width not in PUBLISHED_WIDTHS or spec.res not in PUBLISHED_RESOLUTIONS:
+        raise WeightsError(
+            f"no ImageNet weights are published for {spec.name}: expected mobilenet_v1 with width "
+            f"{', '.join(map(str, PUBLISHED_WIDTHS))} and res {', '.join(map(str, PUBLISHED_RESOLUTIONS))}; "
+            "take one of these, or --weights FILE.h5"
+        )
+    name = f"mobilenet_{PUBLISHED_WIDTHS[spec.width]}_{spec.res}_tf.h5"
+    path = cache_folder() / "weights" / name
+    if not path.is_file():
+        _download(KERAS_MOBILENET + name, path)
+    return path
+
+
+def read_weights(path: Path) -> Pretrained:
+    """Read a legacy Keras .h5 file (weights alone or a whole model), as numbers only: no code in it is run.
+
+    Raises:
+        WeightsError: if it is not HDF5, links outside itself, or holds anything but finite numbers.
+    """
+    try:
+        if path.stat().st_size > LARGEST_FILE_BYTES:
+            raise WeightsError(f"{path} is larger than {LARGEST_FILE_BYTES >> 30} GiB, too large for these networks")
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        with h5py.File(path, "r") as file:
+            root = file.get("model_weights", file)
+            layers = tuple(_read_layer(path, root, _text(name)) for name in root.attrs["layer_names"])
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise WeightsError(
+            f"{path} is not a legacy Keras weights file ({' '.join(str(error).split())[:120]}): expected .h5 as "
+            "tf.keras.applications or tf_keras' save_weights write it"
+        ) from error
+    layers = tuple(item for item in layers if item[1])
+    if not layers:
+        raise WeightsError(f"{path} holds no weights")
+    return Pretrained(name=f"{path.name} sha256:{digest[:16]}", layers=layers)
+
+
+def head_classes(pretrained: Pretrained) -> int | None:
+    """How many classes the file's last layer tells apart; None for a file without a head.
+
+    A head is a kernel with a bias; the last layer before it is a batch-norm with four arrays.
+    """
+    arrays = pretrained.layers[-1][1]
+    return int(arrays[0].shape[-1]) if len(arrays) == 2 and arrays[0].ndim in (2, 4) else None
+
+
+def load_weights(model: Any, pretrained: Pretrained) -> bool:
+    """Put the weights into the model, layer by layer in the network's order.
+
+    Args:
+        model: of `build_model`.
+        pretrained: with or without a head; a head for another number of classes is left out.
+
+    Returns:
+        Whether the head was loaded too.
+
+    Raises:
+        WeightsError: names the first layer that does not fit.
+    """
+    layers = [layer for layer in model.layers if layer.weights]
+    given = list(pretrained.layers)
+    if len(given) not in (len(layers), len(layers) - 1):
+        raise WeightsError(
+            f"{pretrained.name} has {len(given)} layers with weights, {model.name} has {len(layers)} (one less without "
+            "a head): it belongs to another network"
+        )
+    with_head = len(given) == len(layers) and given[-1][1][0].shape[-1] == layers[-1].weights[0].shape[-1]
+    body = layers if with_head else layers[:-1]
+    for layer, (name, arrays) in zip(body, given, strict=False):
+        shapes = [tuple(weight.shape) for weight in layer.weights]
+        if [array.shape for array in arrays] != shapes:
+            raise WeightsError(
+                f"{pretrained.name}: layer {name} has shapes {[array.shape for array in arrays]}, {layer.name} of this "
+                f"network has {shapes}: is it of another width or architecture?"
+            )
+    for layer, (_, arrays) in zip(body, given, strict=False):
+        layer.set_weights(arrays)
+    return with_head
+
+
+def _read_layer(path: Path, root: Any, name: str) -> LayerWeights:
+    if not isinstance(root.get(name, getlink=True), h5py.HardLink):
+        raise WeightsError(f"{path}: layer {name} links outside the file; expected plain weights")
+    group = root[name]
+    arrays = []
+    for weight in group.attrs["weight_names"]:
+        stored = group[_text(weight)]
+        if not isinstance(stored, h5py.Dataset) or stored.external or stored.is_virtual or stored.dtype.kind != "f":
+            raise WeightsError(f"{path}: {name} holds something else than plain numbers")
+        array = np.asarray(stored[()], np.float32)
+        if not np.isfinite(array).all():
+            raise WeightsError(f"{path}: {name} holds NaN or infinite weights; the file is damaged or badly trained")
+        arrays.append(array)
+    return name, arrays
+
+
+def _text(name: Any) -> str:
+    return name.decode() if isinstance(name, bytes) else str(name)
+
+
+def _download(url: str, path: Path) -> None:
+    """Fetch over HTTPS; Keras publishes no hashes, so what arrives is checked for being whole and HDF5."""
+    try:
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            expected = int(answer.headers.get("Content-Length") or 0)
+            data = answer.read(LARGEST_FILE_BYTES)
+    except (OSError, urllib.error.URLError, http.client.HTTPException, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise WeightsError(
+            f"the ImageNet weights {path.name} cannot be downloaded ({str(reason)[:100]}): put the file into "
+            f"{path.parent}, name a file with --weights FILE.h5, or learn from nothing with --weights none --data DIR"
+        ) from error
+    if len(data) != expected or data[:8] != b"\x89HDF\r\n\x1a\n":
+        raise WeightsError(f"{path.name} arrived damaged ({len(data)} of {expected} bytes): try again")
+    make_folder(path.parent)
+    write_bytes(path, data)
