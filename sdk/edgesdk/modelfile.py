@@ -170,11 +170,13 @@ def _with_metadata(model: bytes, metadata: bytes) -> bytes:
             return int(schema.BufferEnd(builder))
 
     tree = schema.ModelT.InitFromPackedBuf(model, 0)
-    kept = [entry for entry in tree.metadata or [] if entry.name != METADATA_NAME]
-    entry, buffer = schema.MetadataT(), schema.BufferT()
-    entry.name, entry.buffer, buffer.data = METADATA_NAME, len(tree.buffers), metadata
-    tree.metadata = [*kept, entry]
-    tree.buffers.append(buffer)
+    entry = next((item for item in tree.metadata or [] if item.name == METADATA_NAME), None)
+    if entry is None:
+        entry = schema.MetadataT()
+        entry.name, entry.buffer = METADATA_NAME, len(tree.buffers)
+        tree.metadata = [*(tree.metadata or []), entry]
+        tree.buffers.append(schema.BufferT())
+    tree.buffers[entry.buffer].data = metadata
     for item in tree.buffers:
         item.__class__ = AlignedBuffer
     builder = flatbuffers.Builder(len(model) + len(metadata) + 4096)
