@@ -26,9 +26,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three classes of 20 noisy pictures, 40x48 pixels, that differ in colour."""
+    """Three classes of 40 noisy pictures, 40x48 pixels, that differ in colour."""
     folder = tmp_path_factory.mktemp("colors") / "photos"
-    write_photos(folder, 20)
+    write_photos(folder, 40)
     return folder
 
 
@@ -45,9 +45,9 @@ def write_photos(folder: Path, per_class: int) -> None:
 
 @pytest.fixture(scope="session")
 def run_folder(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run folder of a MobileNet V1 0.25-32 that learned the colours."""
+    """The run folder of a MobileNet V1 0.25-48 that learned the colours."""
     folder = tmp_path_factory.mktemp("learned") / "colors.run"
-    run = verbs.train(photos, width=0.25, res=32, epochs=8, batch=16, out=folder)
+    run = verbs.train(photos, width=0.25, res=48, epochs=16, batch=16, out=folder)
     assert isinstance(run, Run)
     assert run.finished
     return folder

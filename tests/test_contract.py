@@ -18,7 +18,10 @@ def test_a_contract_survives_its_json(int8_file: Converted) -> None:
 
 def test_the_golden_blocks_never_change() -> None:
     """Other languages and later versions must make the very same picture."""
-    assert blocks_frame(0, 32, 32)[::16, ::16].tolist() == [[[65, 87, 119], [39, 226, 252]], [[91, 56, 250], [4, 12, 59]]]
+    assert blocks_frame(0, 32, 32)[::16, ::16].tolist() == [
+        [[65, 87, 119], [39, 226, 252]],
+        [[91, 56, 250], [4, 12, 59]],
+    ]
     assert blocks_frame(1, 16, 16)[0, 0].tolist() == [178, 203, 141]
 
 

@@ -10,7 +10,15 @@ def test_one_canonical_name() -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("width", 0), ("width", -1.0), ("width", float("nan")), ("res", 31), ("res", 160.5), ("res", True), ("classes", 1)],
+    [
+        ("width", 0),
+        ("width", -1.0),
+        ("width", float("nan")),
+        ("res", 31),
+        ("res", 160.5),
+        ("res", True),
+        ("classes", 1),
+    ],
 )
 def test_a_field_outside_its_range_is_named(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"{field} is .*expected"):

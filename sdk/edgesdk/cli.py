@@ -260,7 +260,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_network(command)
     command.add_argument("--weights", metavar="W", help="imagenet, a Keras .h5 file or none")
     command.add_argument("--quantize", default="int8", choices=("float32", "int8"), help="precision (default int8)")
-    command.add_argument("--io", choices=("uint8", "int8", "float32"), help="input and output (default uint8 for int8)")
+    command.add_argument(
+        "--io",
+        choices=("uint8", "int8", "float32"),
+        help="input and output type (int8 files: uint8, which MediaPipe reads too)",
+    )
     command.add_argument("--max-drop", type=float, metavar="POINTS", help="refuse a larger loss of top-1")
     _add_learning(command)
     command.add_argument("-o", "--out", type=Path, metavar="FILE", help="the .tflite (default: named by model, data)")

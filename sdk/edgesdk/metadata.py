@@ -20,8 +20,8 @@ _NORMALIZATION = 1  # ProcessUnitOptions
 def build_metadata(contract: Contract) -> bytes:
     """The ModelMetadata flatbuffer: name, colour space, normalization, value ranges and the labels file.
 
-    A float model's normalization is (byte - mean) / std. An integer model takes bytes; readers apply the same
-    normalization before they quantize, so the values are the same.
+    A float model's normalization is (byte - mean) / std. A uint8 model takes the bytes as they are: its input's scale
+    and zero point contain the normalization already, and MediaPipe then ignores this one.
     """
     import flatbuffers
 

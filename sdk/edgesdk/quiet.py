@@ -56,6 +56,7 @@ def import_tensorflow() -> None:
             import tf_keras  # noqa: F401
         except ImportError as error:
             raise MissingPackageError("TensorFlow", "train", "training and converting") from error
+        tf.get_logger().setLevel("ERROR")
         for gpu in tf.config.list_physical_devices("GPU"):
             # TensorFlow takes the whole card otherwise, also from the worker process beside it.
             tf.config.experimental.set_memory_growth(gpu, True)

@@ -32,6 +32,7 @@ class Stage:
         name: shown to the user and kept in the history.
         epochs: at most.
         rate: Adam's largest learning rate; reached after a warm-up, then a cosine to zero.
+        epsilon: Adam's.
         batch: images a step.
         patience: epochs without a better validation loss before it stops.
         flip: see `augment`.
@@ -41,6 +42,7 @@ class Stage:
     name: str
     epochs: int
     rate: float
+    epsilon: float
     batch: int
     patience: int
     flip: bool
@@ -77,10 +79,13 @@ def run_stage(
     image_input: ImageInput,
     folder: Path,
     *,
-    resume: bool,
-    quiet: bool,
+    start_loss: float = float("inf"),
+    resume: bool = False,
+    quiet: bool = True,
 ) -> tuple[Epoch, ...]:
     """Train every trainable layer of `model` in place; it ends with the best epoch's weights.
+
+    Where `start_loss` is given (the validation loss of the weights that come in), no epoch above it is ever kept.
 
     The checkpoint is replaced in one step after each epoch, and every epoch's shuffling and augmentation depend on
     the seed and its number alone: a resumed stage goes on as the uninterrupted one would have.
@@ -92,7 +97,7 @@ def run_stage(
     optimizer = _optimizer(stage, steps)
     optimizer.build(model.trainable_variables)
     best = model.get_weights()
-    state = Progress(stage=stage)
+    state = Progress(stage=stage, best_loss=start_loss)
     path = folder / CHECKPOINT_FILE
     if resume and path.is_file():
         state, best = _load_checkpoint(path, stage, model, optimizer)
@@ -166,7 +171,7 @@ def _optimizer(stage: Stage, steps: int) -> Any:
         warmup_target=stage.rate,
         warmup_steps=warmup,
     )
-    return keras.optimizers.Adam(schedule)
+    return keras.optimizers.Adam(schedule, epsilon=stage.epsilon)
 
 
 def _train_step(model: Any, optimizer: Any, image_input: ImageInput) -> Callable[[Any, Any], tuple[Any, Any]]:

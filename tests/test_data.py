@@ -1,0 +1,159 @@
+import csv
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from conftest import write_photos
+from edgesdk.data import (
+    draw_evenly,
+    load_images,
+    read_dataset,
+    split_dataset,
+    split_for_conversion,
+)
+from edgesdk.errors import DataError
+from edgesdk.preprocess import ImageInput
+
+SMALL = ImageInput(height=32, width=32)
+
+
+def test_digits_are_whole_and_balanced() -> None:
+    dataset = split_dataset(read_dataset("digits"))
+    assert dataset.name == "digits"
+    assert dataset.classes == tuple("0123456789")
+    assert len(dataset.photos) == 1797
+    splits = Counter(photo.split for photo in dataset.photos)
+    assert splits == {"train": 1293, "val": 149, "test": 355}
+    assert read_dataset("digits").fingerprint == read_dataset("digits").fingerprint
+
+
+def test_class_folders_are_split_the_same_way_everywhere(photos: Path, tmp_path: Path) -> None:
+    write_photos(tmp_path / "copy", 40)
+    here, there = split_dataset(read_dataset(photos)), split_dataset(read_dataset(tmp_path / "copy"))
+    assert [photo.split for photo in here.photos] == [photo.split for photo in there.photos]
+    assert here.fingerprint == there.fingerprint
+    for label in range(3):
+        assert Counter(photo.split for photo in here.photos if photo.label == label) == {
+            "train": 28,
+            "val": 4,
+            "test": 8,
+        }
+
+
+def test_equal_files_never_land_in_two_splits(tmp_path: Path) -> None:
+    write_photos(tmp_path / "set", 10)
+    for index in range(10):
+        source = tmp_path / "set" / "red" / f"{index:02d}.png"
+        (tmp_path / "set" / "red" / f"copy{index}.png").write_bytes(source.read_bytes())
+    splits: dict[str, set[str]] = {}
+    for photo in split_dataset(read_dataset(tmp_path / "set")).photos:
+        splits.setdefault(photo.digest, set()).add(photo.split)
+    assert all(len(found) == 1 for found in splits.values())
+
+
+def test_split_folders_stay_and_a_missing_one_comes_from_train(tmp_path: Path) -> None:
+    write_photos(tmp_path / "train", 10)
+    write_photos(tmp_path / "test", 3)
+    (tmp_path / "notes.txt").write_text("beside them, ignored")
+    dataset = split_dataset(read_dataset(tmp_path))
+    assert Counter(photo.split for photo in dataset.photos) == {"train": 27, "val": 3, "test": 9}
+    assert all((photo.split == "test") == ("/test/" in str(photo.path)) for photo in dataset.photos)
+
+
+def test_labels_csv_with_more_classes_than_photos(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for index in range(4):
+        cv2.imwrite(str(tmp_path / "images" / f"{index}.png"), np.full((4, 4, 3), index, np.uint8))
+    rows = [{"file": f"{i}.png", "class_index": i, "label": f"thing {i}"} for i in range(4)]
+    _write_csv(tmp_path / "labels.csv", rows)
+    _write_csv(tmp_path / "classes.csv", [{"class_index": i, "label": f"thing {i}"} for i in range(6)])
+    dataset = read_dataset(tmp_path)
+    assert dataset.classes == tuple(f"thing {i}" for i in range(6))
+    calibration, test = split_for_conversion(dataset, 100)
+    assert (len(calibration), len(test)) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("row", "found"),
+    [
+        ({"file": "../secret.png", "class_index": 0, "label": "x"}, "outside"),
+        ({"file": "gone.png", "class_index": 0, "label": "x"}, "gone.png"),
+        ({"file": "0.png", "class_index": "one", "label": "x"}, "whole number"),
+        ({"file": "0.png", "class_index": 7, "label": "x"}, "without gaps"),
+        ({"name": "0.png", "class_index": 0, "label": "x"}, "no column 'file'"),
+    ],
+)
+def test_a_wrong_labels_csv_is_named(tmp_path: Path, row: dict[str, object], found: str) -> None:
+    (tmp_path / "images").mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "0.png"), np.zeros((4, 4, 3), np.uint8))
+    _write_csv(tmp_path / "labels.csv", [row])
+    with pytest.raises(DataError, match=found):
+        read_dataset(tmp_path)
+
+
+def _write_csv(path: Path, rows: list[dict[str, object]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def test_wrong_folders_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is nothing"):
+        read_dataset(tmp_path / "missing")
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="is a file"):
+        read_dataset(tmp_path / "file")
+    with pytest.raises(DataError, match="0 class folders"):
+        read_dataset(tmp_path)
+    write_photos(tmp_path / "set", 5)
+    (tmp_path / "set" / "empty").mkdir()
+    with pytest.raises(DataError, match="'empty' has no photos"):
+        read_dataset(tmp_path / "set")
+    (tmp_path / "one" / "only").mkdir(parents=True)
+    (tmp_path / "one" / "only" / "a.png").touch()
+    with pytest.raises(DataError, match="1 class folder,"):
+        read_dataset(tmp_path / "one")
+
+
+def test_too_few_photos_are_named(tmp_path: Path) -> None:
+    write_photos(tmp_path / "set", 2)
+    with pytest.raises(DataError, match="'blue' has 2 different photos"):
+        split_dataset(read_dataset(tmp_path / "set"))
+
+
+def test_a_class_that_train_does_not_have_is_named(tmp_path: Path) -> None:
+    write_photos(tmp_path / "train", 5)
+    write_photos(tmp_path / "test", 5)
+    (tmp_path / "test" / "zebra").mkdir()
+    with pytest.raises(DataError, match="zebra"):
+        read_dataset(tmp_path)
+
+
+def test_damaged_files_are_skipped_and_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write_photos(tmp_path / "set", 5)
+    (tmp_path / "set" / "red" / "notes.txt").write_text("no picture")
+    whole = (tmp_path / "set" / "red" / "00.png").read_bytes()
+    (tmp_path / "set" / "red" / "short.png").write_bytes(whole[:100])
+    dataset = read_dataset(tmp_path / "set")
+    images = load_images(dataset.photos, SMALL)
+    assert sorted(path.name for path in images.skipped) == ["notes.txt", "short.png"]
+    assert images.pixels.shape == (15, 32, 32, 3)
+    assert Counter(images.labels.tolist()) == {0: 5, 1: 5, 2: 5}
+    assert capfd.readouterr() == ("", "")  # libpng's complaints stay off the terminal
+
+
+def test_nothing_readable_is_an_error(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.jpg").write_text("no picture")
+    with pytest.raises(DataError, match="none of 2 photos"):
+        load_images(read_dataset(tmp_path).photos, SMALL)
+
+
+def test_calibration_is_drawn_evenly(photos: Path) -> None:
+    drawn = draw_evenly(read_dataset(photos).photos, 9)
+    assert Counter(photo.label for photo in drawn) == {0: 3, 1: 3, 2: 3}
