@@ -13,7 +13,7 @@ from edgesdk.preprocess import ImageInput
 from edgesdk.runfolder import MODEL_FILE, Learning, Run, read_run, write_run
 from edgesdk.spec import ModelSpec
 from edgesdk_train.loop import CHECKPOINT_FILE, Epoch, Stage, evaluator, run_stage
-from edgesdk_train.models import MODELS, build_model
+from edgesdk_train.models import architecture
 from edgesdk_train.transfer import freeze_batchnorm, train_head
 from edgesdk_train.weights import Pretrained, find_weights, load_weights, read_weights
 
@@ -53,8 +53,8 @@ def build_network(spec: ModelSpec, weights: str) -> Network:
 
 def fill_network(spec: ModelSpec, pretrained: Pretrained | None) -> Network:
     """As `build_network`, from weights that were read already; None for random ones."""
-    model = build_model(spec)
-    paper = MODELS[spec.arch].paper
+    model = architecture(spec.arch).build(spec)
+    paper = architecture(spec.arch).paper
     if pretrained is None:
         return Network(model=model, source=Source(paper=paper), has_head=False)
     has_head = load_weights(model, pretrained)
@@ -102,12 +102,21 @@ def learn(
     dataset = split_dataset(dataset)
     learning = _settled(learning, dataset, weights)
     start = time.monotonic()
-    keras.utils.set_random_seed(learning.seed)
-    network = build_network(spec, weights)
-    source = replace(network.source, trained=True, dataset=dataset.name, fingerprint=dataset.fingerprint)
+    pretrained = None if weights == "none" else read_weights(find_weights(weights, spec))
+    source = Source(
+        paper=architecture(spec.arch).paper,
+        weights="none" if pretrained is None else pretrained.name,
+        trained=True,
+        dataset=dataset.name,
+        fingerprint=dataset.fingerprint,
+    )
     planned = Run(spec=spec, classes=dataset.classes, input=image_input, source=source, learning=learning, data=data)
-    _open_folder(folder, planned, resume=resume)
+    found = _open_folder(folder, planned, resume=resume)
+    if found.finished:
+        return found
 
+    keras.utils.set_random_seed(learning.seed)
+    network = fill_network(spec, pretrained)
     parts: dict[str, Images] = {}
     for split in ("train", "val", "test"):
         photos = [photo for photo in dataset.photos if photo.split == split]
@@ -144,7 +153,8 @@ def _settled(learning: Learning, dataset: Dataset, weights: str) -> Learning:
     return replace(learning, transfer=transfer, epochs=epochs, flip=learning.flip and dataset.name != "digits")
 
 
-def _open_folder(folder: Path, planned: Run, *, resume: bool) -> None:
+def _open_folder(folder: Path, planned: Run, *, resume: bool) -> Run:
+    """Begin a run in the folder, or find one of the same settings there."""
     make_folder(folder)
     if (folder / MODEL_FILE).exists() or (folder / CHECKPOINT_FILE).exists():
         found = read_run(folder)
@@ -155,7 +165,9 @@ def _open_folder(folder: Path, planned: Run, *, resume: bool) -> None:
             before, now = getattr(found, name), getattr(planned, name)
             if before != now:
                 raise RunError(f"{folder} was begun with {name} {before}, now it is {now}: name another folder with -o")
+        return found
     write_run(folder, planned)
+    return planned
 
 
 def _run_stages(

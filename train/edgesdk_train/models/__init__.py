@@ -12,7 +12,7 @@ from typing import Any
 from edgesdk.spec import ModelSpec
 from edgesdk_train.models import mobilenet_v1
 
-__all__ = ["MODELS", "Architecture", "build_model"]
+__all__ = ["MODELS", "Architecture", "architecture", "build_model"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,12 +28,17 @@ MODELS: dict[str, Architecture] = {
 }
 
 
-def build_model(spec: ModelSpec) -> Any:
-    """The network of `spec` with random weights, a `tf_keras.Model`.
+def architecture(name: str) -> Architecture:
+    """The architecture of that name.
 
     Raises:
-        ValueError: if there is no such architecture.
+        ValueError: if there is none.
     """
-    if spec.arch not in MODELS:
-        raise ValueError(f"arch is {spec.arch!r}, expected one of {', '.join(MODELS)}")
-    return MODELS[spec.arch].build(spec)
+    if name not in MODELS:
+        raise ValueError(f"arch is {name!r}, expected one of {', '.join(MODELS)}")
+    return MODELS[name]
+
+
+def build_model(spec: ModelSpec) -> Any:
+    """The network of `spec` with random weights, a `tf_keras.Model`; raises ValueError as `architecture`."""
+    return architecture(spec.arch).build(spec)
