@@ -6,7 +6,6 @@ clipped. Run as a module it measures one file and prints JSON: that is the fresh
 
 import json
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -19,13 +18,13 @@ import numpy.typing as npt
 
 from edgesdk import modelfile
 from edgesdk.contract import blocks_frame, decode_value
-from edgesdk.data import load_images, read_dataset
-from edgesdk.errors import BackendError, EdgeSDKError
+from edgesdk.data import Dataset, load_images, read_dataset
+from edgesdk.errors import BackendError, DataError, EdgeSDKError
 from edgesdk.progress import progress
 from edgesdk.results import Measurement
 from edgesdk.stats import percentiles
 from edgesdk_device.backends import BACKENDS
-from edgesdk_device.board import board_name, governor, load_average
+from edgesdk_device.board import board_name, governor, load_average, peak_rss_bytes
 from edgesdk_device.classifier import Model
 
 WARMUP = 10
@@ -49,8 +48,11 @@ def measure_all(
     for name in backends:
         if name != "auto" and name not in BACKENDS:
             raise ValueError(f"backend is {name!r}, expected auto or one of {', '.join(BACKENDS)}")
+    dataset = None if data is None else read_dataset(data)
     for path in paths:
-        modelfile.read(path).required_contract()
+        contract = modelfile.read(path).required_contract()
+        if dataset is not None:
+            _check_classes(dataset, contract.output.labels)
     cells = [(path, name, count) for path in paths for name in backends for count in threads]
     measurements = []
     with progress("measuring", len(cells), quiet=quiet) as advance:
@@ -81,7 +83,7 @@ def measure(path: Path, backend: str, threads: int, data: Path | str | None = No
             return int(runtime.dequantize(runtime.invoke(values)).argmax())
 
         frame_ms = _sample(frame_to_label, count, seconds)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        peak = peak_rss_bytes()
         top1, top1_n = (None, 0) if data is None else _accuracy(model, data)
         contract, sha256 = model.contract, model.sha256
     return Measurement(
@@ -154,16 +156,19 @@ def _timed(work: Callable[[], object]) -> float:
 def _accuracy(model: Model, data: Path | str) -> tuple[float, int]:
     dataset = read_dataset(data)
     labels = model.contract.output.labels
-    unknown = [name for name in dataset.classes if name not in labels]
-    if unknown:
-        raise EdgeSDKError(
-            f"{data} has a class {unknown[0]!r} that the model does not know; it knows {', '.join(labels[:5])}"
-        )
     photos = [photo for photo in dataset.photos if photo.split == "test"] or list(dataset.photos)
     images = load_images(photos, model.contract.input)
     answers = [labels[int(model.infer(pixels).argmax())] for pixels in images.pixels]
     right = [answer == dataset.classes[index] for answer, index in zip(answers, images.labels, strict=True)]
     return float(np.mean(right)), len(right)
+
+
+def _check_classes(dataset: Dataset, labels: Sequence[str]) -> None:
+    unknown = [name for name in dataset.classes if name not in labels]
+    if unknown:
+        raise DataError(
+            f"{dataset.name} has a class {unknown[0]!r} that the model does not know; it knows {', '.join(labels[:5])}"
+        )
 
 
 def _warnings(

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import sys
 from pathlib import Path
 
 
@@ -26,6 +27,16 @@ def temperature_c() -> float | None:
 def load_average() -> float:
     """Processes that wanted a CPU during the last minute."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+
+
+def peak_rss_bytes() -> int:
+    """The most memory this process ever held."""
+    for line in _read(Path("/proc/self/status")).splitlines():
+        if line.startswith("VmHWM:"):  # getrusage would give the parent's peak where that was larger before exec
+            return int(line.split()[1]) * 1024
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _cpu_name() -> str:

@@ -1,5 +1,6 @@
 """tflite-runtime 2.14, the last of its line: Python up to 3.11, numpy 1, slow for signed int8."""
 
+import sys
 import warnings
 
 from edgesdk.errors import BackendError
@@ -15,6 +16,11 @@ def open_tflite_runtime(model: bytes, threads: int) -> Backend:
         UserWarning: if nothing was delegated to XNNPACK, as with every signed int8 model: it runs many times slower
             than with LiteRT.
     """
+    if "tensorflow" in sys.modules:
+        raise BackendError(
+            'tflite-runtime fails in a process that has loaded TensorFlow ("vector::reserve"): use it in a process of '
+            "its own, as `edgesdk verify --backend tflite-runtime` does, or use litert"
+        )
     try:
         import tflite_runtime
         from tflite_runtime import interpreter
