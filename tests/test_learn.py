@@ -115,11 +115,12 @@ def test_transfer_without_weights_is_named(photos: Path, tmp_path: Path) -> None
         verbs.train(photos, transfer="head", out=tmp_path / "run", **TRAIN)  # type: ignore[arg-type]
 
 
-def test_skipped_files_are_counted_in_the_run(tmp_path: Path) -> None:
+def test_skipped_files_are_counted_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_photos(tmp_path / "set", 6)
     (tmp_path / "set" / "red" / "notes.txt").write_text("no picture")
-    run = verbs.train(tmp_path / "set", epochs=1, out=tmp_path / "run", **TRAIN)  # type: ignore[arg-type]
-    assert any("skipped 1 files" in note and "notes.txt" in note for note in run.notes)
+    run = verbs.train(tmp_path / "set", epochs=1, out=tmp_path / "run", quiet=False, **TRAIN)  # type: ignore[arg-type]
+    assert [Path(path).name for path in run.skipped] == ["notes.txt"]
+    assert "skipped 1 files that are no whole images" in capsys.readouterr().err
 
 
 def test_views_differ_from_the_photo_and_depend_on_the_seed_alone() -> None:

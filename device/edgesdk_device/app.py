@@ -49,6 +49,8 @@ def watch(
 
     Opening happens at the call, so that what is missing is said before the first frame is asked for.
     """
+    if frames is not None and frames < 1:
+        raise ValueError(f"frames is {frames}, expected at least 1")
     classify = Classifier(path, backend=backend, threads=threads)
     try:
         frames_in = open_source(source)

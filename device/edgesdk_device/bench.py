@@ -48,6 +48,8 @@ def measure_all(
     for name in backends:
         if name != "auto" and name not in BACKENDS:
             raise ValueError(f"backend is {name!r}, expected auto or one of {', '.join(BACKENDS)}")
+    if min(threads) < 1:
+        raise ValueError(f"threads is {min(threads)}, expected at least 1")
     dataset = None if data is None else read_dataset(data)
     for path in paths:
         contract = modelfile.read(path).required_contract()

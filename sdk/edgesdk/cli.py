@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import signal
 import sys
 import warnings
@@ -12,6 +13,7 @@ from typing import Any, NoReturn
 
 from edgesdk import __version__
 from edgesdk.errors import EdgeSDKError
+from edgesdk.progress import remark
 
 DESCRIPTION = "From a folder of photos to a proved .tflite on a camera device."
 
@@ -46,9 +48,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"edgesdk: stopped{_after_stop(options)}", file=sys.stderr)
         return 128 + signal.SIGINT
-    except BrokenPipeError:
-        sys.stderr.close()
+    except BrokenPipeError:  # `edgesdk run ... | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+    except Exception as error:
+        if options.verbose:
+            raise
+        found = f"{type(error).__name__} ({' '.join(str(error).split())[:200]})"
+        print(f"edgesdk: unexpected {found}: this is a bug in edgesdk; --verbose shows where", file=sys.stderr)
+        return 1
 
 
 def train(options: argparse.Namespace) -> int:
@@ -67,8 +75,6 @@ def train(options: argparse.Namespace) -> int:
     folder = options.out or f"{done.spec.name}_{done.source.dataset}.run"
     if options.json:
         return _print_json({"path": str(folder), **asdict(done)})
-    for note in done.notes:
-        _say(options, note)
     print(f"{folder}: {_percent(done.top1)} of {done.top1_n} test images right")
     for true, answered, count in done.confusions[:3]:
         print(f"  {count} x {true} taken for {answered}")
@@ -80,8 +86,6 @@ def convert(options: argparse.Namespace) -> int:
     """`edgesdk convert`."""
     from edgesdk import verbs
 
-    if not (options.model or options.data or options.weights):
-        _say(options, "no model, data or weights named: learning the embedded digits (about two minutes on 2 cores)")
     made = verbs.convert(
         options.model,
         **_network(options),
@@ -188,7 +192,7 @@ def bench(options: argparse.Namespace) -> int:
     print(report.as_json(measured) if options.json else report.as_text(measured))
     if options.report is not None:
         path = report.write_report(options.report, measured, options.typed)
-        _say(options, f"report: {path}")
+        remark(f"report: {path}", quiet=options.quiet)
     return 0
 
 
@@ -211,7 +215,7 @@ def run(options: argparse.Namespace) -> int:
         else:
             where = seen.name or f"frame {seen.frame}"
             print(f"{where}: {seen.answer.label} {_percent(seen.answer.score)}  ({seen.age_ms:.1f} ms)", flush=True)
-    _say(options, f"{count} frames")
+    remark(f"{count} frames", quiet=options.quiet)
     return 0
 
 
@@ -241,7 +245,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=function)
         sub.add_argument("--json", action="store_true", help="print the result as JSON")
         sub.add_argument("--quiet", action="store_true", help="no progress and no remarks on stderr")
-        sub.add_argument("--verbose", action="store_true", help="show the traceback of a refused argument")
+        sub.add_argument("--verbose", action="store_true", help="show tracebacks")
         return sub
 
     command = add(train, "learn the classes of a folder of photos", "edgesdk train photos/ --width 0.75 --res 160")
@@ -356,11 +360,6 @@ def _percent(value: float | None) -> str:
 def _print_json(value: Any) -> int:
     print(json.dumps(value, indent=1, ensure_ascii=False))
     return 0
-
-
-def _say(options: argparse.Namespace, text: str) -> None:
-    if not options.quiet:
-        print(text, file=sys.stderr)
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from edgesdk import digits
 from edgesdk.errors import DataError
 from edgesdk.preprocess import ImageInput, Pixels, fit_frame, read_photo
-from edgesdk.progress import progress
+from edgesdk.progress import progress, remark
 from edgesdk.quiet import captured_output
 
 SPLITS = ("train", "val", "test")
@@ -219,6 +219,13 @@ def load_images(photos: Sequence[Photo], image_input: ImageInput, *, quiet: bool
         paths=tuple(photo.path for photo in good),
         skipped=tuple(photo.path for photo, ok in zip(photos, whole, strict=True) if not ok),
     )
+
+
+def remark_skipped(paths: Sequence[Path], *, quiet: bool) -> None:
+    """Name the files that are no whole images, the first five of them, with their number."""
+    if paths:
+        named = ", ".join(map(str, paths[:5])) + (", ..." if len(paths) > 5 else "")
+        remark(f"skipped {len(paths)} files that are no whole images: {named}", quiet=quiet)
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""One progress bar for every long piece of work."""
+"""What a user sees while long work goes on, always on stderr: a bar, and remarks."""
 
 import contextlib
 import sys
@@ -29,3 +29,9 @@ def progress(title: str, total: int, *, quiet: bool = False) -> Iterator[Callabl
     with Progress(*columns, TextColumn("{task.fields[note]}"), console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=total, note="")
         yield lambda steps, note: bar.update(task, advance=steps, note=note)
+
+
+def remark(text: str, *, quiet: bool) -> None:
+    """Say one thing in passing."""
+    if not quiet:
+        print(f"edgesdk: {text}", file=sys.stderr, flush=True)

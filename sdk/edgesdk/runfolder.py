@@ -8,7 +8,7 @@ learning_curve.png, confusion.png, confusion.csv
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -55,6 +55,8 @@ class Run:
         data: the path (or "digits") it learned from.
         top1: of the test split, 0 to 1, and on how many images; None until learning is finished.
         confusions: (true label, answered label, how often), most frequent first.
+        seconds: what learning took, since the last resume.
+        skipped: files that are no whole images.
     """
 
     spec: ModelSpec
@@ -66,7 +68,8 @@ class Run:
     top1: float | None = None
     top1_n: int = 0
     confusions: tuple[tuple[str, ...], ...] = ()
-    notes: tuple[str, ...] = field(default_factory=tuple)
+    seconds: float = 0.0
+    skipped: tuple[str, ...] = ()
 
     @property
     def finished(self) -> bool:

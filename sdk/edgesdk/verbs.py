@@ -10,9 +10,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from edgesdk import digits, modelfile
 from edgesdk.contract import Recipe, Source
-from edgesdk.data import Dataset, Images, load_images, read_dataset, split_dataset, split_for_conversion
+from edgesdk.data import (
+    Dataset,
+    load_images,
+    read_dataset,
+    remark_skipped,
+    split_dataset,
+    split_for_conversion,
+)
 from edgesdk.errors import RunError, WeightsError
 from edgesdk.preprocess import ImageInput
+from edgesdk.progress import remark
 from edgesdk.results import Check, Converted, Measurement, Verified
 from edgesdk.runfolder import MODEL_FILE, Learning, Run, Transfer, read_run
 from edgesdk.spec import ModelSpec
@@ -118,6 +126,9 @@ def convert(
     learning = Learning(transfer=transfer, epochs=epochs, batch=batch, seed=seed, flip=flip)
     if model is None and data is None and weights is None:
         data = digits.NAME
+        remark(
+            "no model, data or weights named: learning the embedded digits, about two minutes on 2 cores", quiet=quiet
+        )
     if model is None:
         plan = _plan(spec, data, weights, resize)
         name = f"{plan.spec.name}_{plan.dataset.name}" if plan.dataset else plan.spec.name
@@ -276,6 +287,8 @@ def _learn_or_reuse(plan: _Plan, learning: Learning, folder: Path, data: str, *,
     assert plan.dataset is not None
     from edgesdk_train.learn import learn
 
+    if (folder / MODEL_FILE).is_file():
+        remark(f"using what was learned in {folder}; remove it to learn again", quiet=quiet)
     learn(
         plan.dataset,
         plan.spec,
@@ -346,8 +359,9 @@ def _evidence(dataset: Dataset, image_input: ImageInput, *, quiet: bool) -> "Evi
     from edgesdk_convert.convert import Evidence
 
     calibration, test = split_for_conversion(dataset, CALIBRATION_PHOTOS)
-    judged: Images = load_images(test, image_input, quiet=quiet)
-    return Evidence(calibration=load_images(calibration, image_input).pixels, test=judged.pixels, truth=judged.labels)
+    seen, judged = load_images(calibration, image_input), load_images(test, image_input, quiet=quiet)
+    remark_skipped((*seen.skipped, *judged.skipped), quiet=quiet)
+    return Evidence(calibration=seen.pixels, test=judged.pixels, truth=judged.labels)
 
 
 def _few(names: Sequence[Any]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from edgesdk.atomic import make_folder, write_bytes
 from edgesdk.contract import Source
-from edgesdk.data import Dataset, Images, load_images, split_dataset
+from edgesdk.data import Dataset, Images, load_images, remark_skipped, split_dataset
 from edgesdk.errors import RunError
 from edgesdk.preprocess import ImageInput
 from edgesdk.runfolder import MODEL_FILE, Learning, Run, read_run, write_run
@@ -121,7 +121,8 @@ def learn(
     for split in ("train", "val", "test"):
         photos = [photo for photo in dataset.photos if photo.split == split]
         parts[split] = load_images(photos, image_input, quiet=quiet)
-    skipped = [str(path) for part in parts.values() for path in part.skipped]
+    skipped = [path for part in parts.values() for path in part.skipped]
+    remark_skipped(skipped, quiet=quiet)
     history = _run_stages(network.model, learning, parts, image_input, folder, resume=resume, quiet=quiet)
 
     _, top1, probabilities = evaluator(network.model, image_input)(parts["test"])
@@ -130,10 +131,14 @@ def learn(
     plots.write_history(folder, history)
     pairs = plots.write_confusions(folder, dataset.classes, parts["test"].labels, probabilities.argmax(1))
     _save_model(network.model, folder / MODEL_FILE)
-    notes = [f"learned in {time.monotonic() - start:.0f} s"]
-    if skipped:
-        notes.append(f"skipped {len(skipped)} files that are no whole images: {', '.join(skipped[:5])}")
-    run = replace(planned, top1=top1, top1_n=len(parts["test"].labels), confusions=pairs[:20], notes=tuple(notes))
+    run = replace(
+        planned,
+        top1=top1,
+        top1_n=len(parts["test"].labels),
+        confusions=pairs[:20],
+        seconds=round(time.monotonic() - start, 1),
+        skipped=tuple(map(str, skipped)),
+    )
     write_run(folder, run)
     (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
     return run
@@ -195,7 +200,7 @@ def _run_stages(
             rate=SCRATCH_RATE if scratch else FINETUNE_RATE,
             epsilon=SCRATCH_EPSILON if scratch else FINETUNE_EPSILON,
             batch=learning.batch,
-            patience=max(5, learning.epochs // 3, PATIENT_STEPS * learning.batch // len(parts["train"].labels)),
+            patience=max(5, learning.epochs // 2, PATIENT_STEPS * learning.batch // len(parts["train"].labels)),
             flip=learning.flip,
             seed=learning.seed,
         )

@@ -4,7 +4,7 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +67,12 @@ class Progress:
 
     history: tuple[Epoch, ...] = ()
     best_loss: float = float("inf")
-    best_epoch: int = -1
-    stage: Stage | None = field(default=None)
+    stage: Stage | None = None
+
+    def stalled(self, patience: int) -> bool:
+        """Whether none of the last `patience` epochs had the stage's lowest validation loss."""
+        losses = [row.val_loss for row in self.history]
+        return bool(losses) and len(losses) - 1 - losses.index(min(losses)) > patience
 
 
 def run_stage(
@@ -111,7 +115,7 @@ def run_stage(
     ):
         advance(done * steps, "")
         for epoch in range(done, stage.epochs):
-            if epoch - state.best_epoch > stage.patience:
+            if state.stalled(stage.patience):
                 break
             total, right = 0.0, 0
             for pixels, labels in _batches(train, stage, epoch, ahead):
@@ -129,7 +133,7 @@ def run_stage(
             )
             state = replace(state, history=(*state.history, row))
             if val_loss < state.best_loss:
-                state, best = replace(state, best_loss=val_loss, best_epoch=epoch), model.get_weights()
+                state, best = replace(state, best_loss=val_loss), model.get_weights()
             _save_checkpoint(path, state, model.get_weights(), best, optimizer)
     model.set_weights(best)
     return state.history
@@ -239,4 +243,4 @@ def _load_checkpoint(path: Path, stage: Stage, model: Any, optimizer: Any) -> tu
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} is damaged ({error}): delete it and start the run again") from error
     history = tuple(Epoch(**row) for row in data["history"])
-    return Progress(history=history, best_loss=data["best_loss"], best_epoch=data["best_epoch"], stage=stage), best
+    return Progress(history=history, best_loss=data["best_loss"], stage=stage), best

@@ -44,7 +44,16 @@ def compute_features(model: Any, images: Images, image_input: ImageInput) -> npt
     return predict(tf.function(lambda values: body(values, training=False)), images.pixels, image_input)
 
 
-def train_head(model: Any, train: Images, val: Images, image_input: ImageInput, *, seed: int, flip: bool) -> HeadResult:
+def train_head(
+    model: Any,
+    train: Images,
+    val: Images,
+    image_input: ImageInput,
+    *,
+    seed: int,
+    flip: bool,
+    epochs: int = HEAD_EPOCHS,
+) -> HeadResult:
     """Train the layer `logits` of `model` in place on cached features, mirrored views included where allowed.
 
     The epoch with the lowest validation loss is kept.
@@ -82,7 +91,7 @@ def train_head(model: Any, train: Images, val: Images, image_input: ImageInput, 
     val_x, val_y = tf.constant(held_out), tf.constant(val.labels)
     rng = np.random.default_rng(seed)
     best, result = logits.get_weights(), HeadResult(loss=0.0, top1=0.0, val_loss=float("inf"), val_top1=0.0)
-    for _ in range(HEAD_EPOCHS):
+    for _ in range(epochs):
         epoch(tf.constant(rng.permutation(len(labels)).astype(np.int32)), x, y)
         val_loss, val_top1 = (float(value) for value in judge(val_x, val_y))
         if val_loss < result.val_loss:
