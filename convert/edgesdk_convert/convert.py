@@ -23,7 +23,7 @@ from edgesdk_convert.gate import check_drop, file_outputs, network_outputs, prov
 from edgesdk_convert.golden import TOLERANCES, make_golden
 from edgesdk_convert.inspect import read_graph
 from edgesdk_convert.quantize import check_input
-from edgesdk_convert.worker import Job, convert_graph
+from edgesdk_convert.worker import Job, convert_graph, shared_worker
 from edgesdk_device.backends import open_backend
 
 MADE_CALIBRATION = 32
@@ -79,6 +79,7 @@ def convert_model(
     """
     start = time.monotonic()
     check_writable(out)
+    shared_worker()  # it imports TensorFlow while the graph is frozen here
     _check_finite(model)
     graph = freeze(model)
     samples = None

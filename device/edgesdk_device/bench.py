@@ -179,7 +179,7 @@ def _warnings(
     """What makes the figures doubtful, each with its fix."""
     found = []
     if quick:
-        found.append(f"quick: only {len(samples)} runs; leave out --quick for a figure to publish")
+        found.append("quick: fewer runs than a figure to publish needs; leave out --quick for that")
     if not delegated:
         found.append("no operation ran on XNNPACK: the runtime's slow reference kernels did; use --backend litert")
     if threads > 1 and cpu_over_wall < 0.5 * threads:

@@ -59,7 +59,7 @@ def as_text(measurements: Sequence[Measurement]) -> str:
     rows = [COLUMNS, *table_rows(measurements)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    lines += [f"note: {m.model}, {m.backend}: {warning}" for m in measurements for warning in m.warnings]
+    lines += [f"note: {warning} ({'; '.join(which)})" for warning, which in _grouped_warnings(measurements).items()]
     return "\n".join(lines)
 
 
@@ -125,6 +125,7 @@ def _html(measurements: Sequence[Measurement], command: Sequence[str]) -> str:
         rows=table_rows(measurements),
         scale=_scale(measurements),
         histograms=[_histogram(m) for m in measurements],
+        warnings=_grouped_warnings(measurements),
         intervals=[_interval(m) for m in measurements],
         fastest=min(measurements, key=lambda m: m.invoke_ms.p90),
         boards=sorted({m.board for m in measurements}),
@@ -134,13 +135,22 @@ def _html(measurements: Sequence[Measurement], command: Sequence[str]) -> str:
     )
 
 
+def _grouped_warnings(measurements: Sequence[Measurement]) -> dict[str, list[str]]:
+    """Each warning once, with the measurements that it is about."""
+    grouped: dict[str, list[str]] = {}
+    for m in measurements:
+        for warning in m.warnings:
+            grouped.setdefault(warning, []).append(f"{m.model}, {m.backend}, {m.threads} thread{'s' * (m.threads > 1)}")
+    return {text: ["all"] if len(which) == len(measurements) > 1 else which for text, which in grouped.items()}
+
+
 def _interval(m: Measurement) -> tuple[float, float] | None:
     return None if m.top1 is None else wilson_interval(round(m.top1 * m.top1_n), m.top1_n)
 
 
 def _scale(measurements: Sequence[Measurement]) -> dict[str, Any]:
     """The common time axis: its end and four round ticks, in milliseconds."""
-    longest = max(m.frame_ms.p99 for m in measurements)
+    longest = max(m.frame_ms.p90 for m in measurements)
     step = 10 ** np.floor(np.log10(longest / 2)) if longest > 0 else 1.0
     step = next(step * k for k in (1, 2, 2.5, 5, 10) if longest / (step * k) <= 6)
     ticks = np.arange(0, longest + step, step)

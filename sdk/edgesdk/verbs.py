@@ -314,6 +314,11 @@ def _convert_run(
             f"{folder} learned the classes {_few(run.classes)}, {dataset.name} has {_few(dataset.classes)}: name the "
             "data it learned from"
         )
+    if data is None and dataset.fingerprint != run.source.fingerprint:
+        remark(
+            f"the photos in {run.data} changed since {folder} learned them: it may be judged on photos it learned from",
+            quiet=quiet,
+        )
     from edgesdk_convert.convert import convert_model
     from edgesdk_convert.load import load_network
 
