@@ -62,6 +62,7 @@ WORLD = {
     "inspect {text}": "is not a TFLite model",
     "bench {flipped}": "was changed since it was made",
     "bench {file} --data missing": "missing is nothing",
+    "bench {file} --report no/such/folder/r.html": "cannot write no/such/folder/r.html",
     "run {file} --source missing.mp4": "no source 'missing.mp4'",
     "run {file} --source 99": "cannot open camera 99",
     "run {file} --source synthetic --frames 1 --events no/such/e.jsonl": "cannot write events",

@@ -180,7 +180,7 @@ def bench(options: argparse.Namespace) -> int:
     from edgesdk import report, verbs
 
     if options.report is not None:
-        report.check_ending(options.report)
+        report.check_report(options.report)
     measured = verbs.bench(
         options.files,
         data=options.data,

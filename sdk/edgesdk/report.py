@@ -8,12 +8,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgesdk.atomic import write_text
+from edgesdk.atomic import check_writable, write_text
 from edgesdk.errors import MissingPackageError
 from edgesdk.results import Measurement
 from edgesdk.stats import wilson_interval
@@ -102,21 +103,22 @@ def write_report(path: Path | str, measurements: Sequence[Measurement], command:
         return write_text(path, writers[path.suffix](measurements))
     if path.suffix == ".json":
         return write_text(path, as_json(measurements, samples=True))
-    check_ending(path)
+    check_report(path)
     return write_text(path, _html(measurements, command))
 
 
-def check_ending(path: Path) -> None:
-    """Refuse an ending that no report has, before anything is measured."""
+def check_report(path: Path) -> None:
+    """Refuse what `write_report` would refuse, before anything is measured; raises as it does."""
     if path.suffix not in (".html", ".md", ".csv", ".json"):
         raise ValueError(f"the report {path} ends in {path.suffix!r}, expected .html, .md, .csv or .json")
+    if path.suffix == ".html" and find_spec("jinja2") is None:
+        raise MissingPackageError("jinja2", "report", "an HTML report")
+    check_writable(path)
 
 
 def _html(measurements: Sequence[Measurement], command: Sequence[str]) -> str:
-    try:
-        import jinja2
-    except ImportError as error:
-        raise MissingPackageError("jinja2", "report", "an HTML report") from error
+    import jinja2
+
     template = (files("edgesdk") / "templates" / "bench.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.from_string(template).render(
