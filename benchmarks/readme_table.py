@@ -15,8 +15,9 @@ from pathlib import Path
 from results import save
 
 from edgesdk import verbs
+from edgesdk.converted import Converted
+from edgesdk.measurement import Measurement
 from edgesdk.progress import remark
-from edgesdk.results import Converted, Measurement
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

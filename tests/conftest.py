@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgesdk import verbs
-from edgesdk.results import Converted
+from edgesdk.converted import Converted
 from edgesdk.runfolder import Run
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"

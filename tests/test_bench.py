@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from edgesdk import report, verbs
+from edgesdk.converted import Converted
 from edgesdk.errors import BackendError, DataError, ModelFileError
-from edgesdk.results import Converted, Measurement
+from edgesdk.measurement import Measurement
 from edgesdk.stats import percentiles, wilson_interval
 from edgesdk_device import bench
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from edgesdk import Camera, open_source, verbs
+from edgesdk.converted import Converted
 from edgesdk.errors import SourceError, WriteError
-from edgesdk.results import Converted
 
 FRAMES = 12
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from edgesdk import Classifier, modelfile, verbs
+from edgesdk.converted import Converted
 from edgesdk.errors import BackendError, DataError, ModelFileError
 from edgesdk.preprocess import fit_frame, read_photo, to_tensor, value_table
-from edgesdk.results import Converted
 from edgesdk_device.backends import installed_backends, open_backend
 from edgesdk_device.backends.interpreter import count_nodes
 from edgesdk_device.classifier import Model

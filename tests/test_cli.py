@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgesdk import __version__, cli, verbs
-from edgesdk.results import Converted
+from edgesdk.converted import Converted
 
 Capture = pytest.CaptureFixture[str]
 

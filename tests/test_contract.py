@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgesdk.contract import FORMAT, Contract, Golden, blocks_frame, encode_output, from_json
+from edgesdk.converted import Converted
 from edgesdk.errors import ModelFileError
-from edgesdk.results import Converted
 
 
 def test_a_contract_survives_its_json(int8_file: Converted) -> None:

@@ -10,9 +10,9 @@ import pytest
 
 from edgesdk import modelfile, verbs
 from edgesdk.contract import Recipe, Source
+from edgesdk.converted import Converted
 from edgesdk.errors import ConversionError, GateError, RunError, WeightsError, WriteError
 from edgesdk.preprocess import ImageInput, to_tensor, value_table
-from edgesdk.results import Converted
 from edgesdk.runfolder import read_run
 from edgesdk.spec import ModelSpec
 from edgesdk_convert import worker
@@ -22,7 +22,7 @@ from edgesdk_convert.export import freeze
 from edgesdk_convert.gate import check_drop, prove
 from edgesdk_convert.load import load_network
 from edgesdk_convert.quantize import check_input
-from edgesdk_device.backends import open_backend
+from edgesdk_device.backends import installed_backends, open_backend
 from test_mobilenet_v1 import counted
 
 INPUT = ImageInput(height=48, width=48)
@@ -81,6 +81,23 @@ def test_the_float_file_equals_the_network(run_folder: Path, float_file: Convert
         for value in values:
             expected = network(value[None]).numpy().reshape(-1)
             assert np.allclose(backend.invoke(value).reshape(-1), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["float16", "dynamic", "int16x8"])
+def test_the_other_precisions(run_folder: Path, float_file: Converted, tmp_path: Path, precision: Any) -> None:
+    """Float in and out, half or a quarter of the bytes, the network's answers, in both runtimes."""
+    file = verbs.convert(run_folder, quantize=precision, out=tmp_path / "m.tflite")
+    assert file.contract.recipe.precision == precision
+    assert file.contract.recipe.calibration == (86 if precision == "int16x8" else 0)
+    size = file.contract.measured.size_bytes / float_file.contract.measured.size_bytes
+    assert size < (0.6 if precision == "float16" else 0.5)
+    assert file.contract.measured.accuracy is not None
+    assert file.contract.measured.accuracy.agreement >= 0.8  # 24 images of a network that hardly settled
+    assert verbs.verify(file.path).ok
+    command = [sys.executable, "-m", "edgesdk.cli", "verify", str(file.path), "--backend"]
+    for backend in installed_backends():
+        done = subprocess.run([*command, backend], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done
 
 
 @pytest.mark.parametrize(("io", "dtype"), [("uint8", np.uint8), ("int8", np.int8), ("float32", np.float32)])

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from edgesdk import modelfile
+from edgesdk.converted import Converted
 from edgesdk.errors import ModelFileError, WriteError
-from edgesdk.results import Converted
 
 
 def test_what_is_read_is_what_was_written(int8_file: Converted) -> None:

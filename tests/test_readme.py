@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgesdk.results import Converted
+from edgesdk.converted import Converted
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -13,20 +13,22 @@ import numpy.typing as npt
 from edgesdk import modelfile
 from edgesdk.atomic import check_writable
 from edgesdk.contract import Accuracy, Contract, Measured, Output, Recipe, Source
+from edgesdk.converted import Converted
 from edgesdk.errors import ConversionError
 from edgesdk.preprocess import ImageInput, Pixels
-from edgesdk.results import Converted
 from edgesdk.spec import ModelSpec
+from edgesdk_convert.biascorrect import IMAGES, correct_biases
 from edgesdk_convert.calibrate import add_anchors, made_images
-from edgesdk_convert.export import freeze
-from edgesdk_convert.gate import check_drop, file_outputs, network_outputs, prove
+from edgesdk_convert.export import FrozenGraph, freeze
+from edgesdk_convert.gate import Fidelity, Outputs, check_drop, compare, file_outputs, network_outputs, prove
 from edgesdk_convert.golden import TOLERANCES, make_golden
 from edgesdk_convert.inspect import read_graph
-from edgesdk_convert.quantize import check_input
+from edgesdk_convert.quantize import CALIBRATED, check_input
 from edgesdk_convert.worker import Job, convert_graph, shared_worker
 from edgesdk_device.backends import open_backend
 
 MADE_CALIBRATION = 32
+FEWEST_TO_CORRECT = 8  # photos; fewer say nothing of a channel's mean
 TOOLS = ("edgesdk", "tensorflow", "tf-keras", "ai-edge-litert", "numpy", "opencv-python")
 
 
@@ -82,12 +84,10 @@ def convert_model(
     shared_worker()  # it imports TensorFlow while the graph is frozen here
     _check_finite(model)
     graph = freeze(model)
-    samples = None
-    if recipe.precision != "float32":
-        photos = evidence.calibration
-        samples = add_anchors(made_images(MADE_CALIBRATION, image_input) if photos is None else photos)
-        recipe = replace(recipe, calibration=len(samples))
-    final = convert_graph(Job(graph=graph, recipe=recipe, image_input=image_input, samples=samples))
+    if recipe.precision not in CALIBRATED:
+        final = convert_graph(Job(graph=graph, recipe=recipe, image_input=image_input, samples=None))
+    else:
+        final, recipe = _quantize(model, graph, recipe, image_input, evidence.calibration)
 
     with open_backend(final, threads=2) as backend:
         check_input(backend, image_input, recipe)
@@ -119,6 +119,36 @@ def convert_model(
     file = modelfile.write(out, final, contract)
     assert file.contract is not None
     return Converted(path=Path(out), contract=file.contract, seconds=time.monotonic() - start)
+
+
+def _quantize(
+    model: Any, graph: FrozenGraph, recipe: Recipe, image_input: ImageInput, photos: Pixels | None
+) -> tuple[bytes, Recipe]:
+    """Quantize; where that changes answers on the calibration photos, correct the biases and keep the better file."""
+    samples = add_anchors(made_images(MADE_CALIBRATION, image_input) if photos is None else photos)
+    recipe = replace(recipe, calibration=len(samples))
+    plain = convert_graph(Job(graph=graph, recipe=recipe, image_input=image_input, samples=samples))
+    if photos is None or len(photos) < FEWEST_TO_CORRECT:
+        return plain, recipe
+    wanted = network_outputs(model, photos, image_input)
+    before = _compare(plain, wanted, photos, image_input)
+    if before.agreement == 1:
+        return plain, recipe
+    corrected_graph = freeze(correct_biases(model, photos, image_input))
+    corrected = convert_graph(Job(graph=corrected_graph, recipe=recipe, image_input=image_input, samples=samples))
+    after = _compare(corrected, wanted, photos, image_input)
+    if after.snr_db <= before.snr_db:
+        return plain, recipe
+    step = (
+        f"bias correction on {min(IMAGES, len(photos))} unlabelled photos: signal to noise of the outputs "
+        f"{before.snr_db:.1f} -> {after.snr_db:.1f} dB"
+    )
+    return corrected, replace(recipe, steps=(*recipe.steps, step))
+
+
+def _compare(file: bytes, wanted: Outputs, photos: Pixels, image_input: ImageInput) -> Fidelity:
+    with open_backend(file, threads=2) as backend:
+        return compare(wanted, file_outputs(backend, photos, image_input))
 
 
 def tool_versions() -> dict[str, str]:

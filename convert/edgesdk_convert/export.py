@@ -20,15 +20,14 @@ def freeze(model: Any) -> FrozenGraph:
     is written on the way: that is where `TFLiteConverter.from_keras_model` spends most of its time.
     """
     import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    shape = (1, *model.inputs[0].shape[1:])
-    traced = tf.function(lambda image: model(image, training=False)).get_concrete_function(
-        tf.TensorSpec(shape, tf.float32, name="image")
+    # The public convert_variables_to_constants_v2 does this and then traces the result once more, which took six times
+    # as long and is not needed here; TensorFlow's version is pinned by the extra `train`.
+    from tensorflow.python.framework import convert_to_constants as freezing
+
+    traced = tf.function(lambda image: model(image, training=False), autograph=False).get_concrete_function(
+        tf.TensorSpec((1, *model.inputs[0].shape[1:]), tf.float32, name="image")
     )
-    frozen = convert_variables_to_constants_v2(traced)
-    return FrozenGraph(
-        graph=frozen.graph.as_graph_def().SerializeToString(),
-        input=frozen.inputs[0].name,
-        output=frozen.outputs[0].name,
-    )
+    variables = freezing._FunctionConverterDataInEager(func=traced, lower_control_flow=False, aggressive_inlining=False)
+    graph, _ = freezing._replace_variables_by_constants(variables)
+    return FrozenGraph(graph=graph.SerializeToString(), input=traced.inputs[0].name, output=traced.outputs[0].name)

@@ -1,6 +1,8 @@
 """The proof: the same held-out images through the float network, the float .tflite and the final .tflite."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,29 @@ from edgesdk.stats import wilson_interval
 from edgesdk_device.backends import Backend
 
 Outputs = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fidelity:
+    """How near a file's outputs are to the network's, without labels.
+
+    Attributes:
+        agreement: fraction of images with the same largest output.
+        snr_db: power of the network's outputs over that of the difference, in decibels; infinite where equal.
+    """
+
+    agreement: float
+    snr_db: float
+
+
+def compare(wanted: Outputs, given: Outputs) -> Fidelity:
+    """Compare a file's outputs with the network's on the same images, both float32 [n, outputs]."""
+    noise = float(np.square(given - wanted).mean())
+    signal = float(np.square(wanted).mean())
+    return Fidelity(
+        agreement=float((wanted.argmax(1) == given.argmax(1)).mean()),
+        snr_db=10 * math.log10(signal / noise) if noise and signal else math.inf,
+    )
 
 
 def network_outputs(model: Any, pixels: Pixels, image_input: ImageInput) -> Outputs:

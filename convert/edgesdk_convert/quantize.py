@@ -11,6 +11,9 @@ from edgesdk.errors import ConversionError
 from edgesdk.preprocess import ImageInput
 from edgesdk_device.backends import Backend
 
+#: Precisions whose activations need ranges.
+CALIBRATED = ("int8", "int16x8")
+
 
 def configure(converter: Any, recipe: Recipe, samples: npt.NDArray[np.float32] | None) -> None:
     """Set up a `tf.lite.TFLiteConverter`.
@@ -18,7 +21,7 @@ def configure(converter: Any, recipe: Recipe, samples: npt.NDArray[np.float32] |
     Args:
         converter: of one frozen graph.
         recipe: precision and input/output type.
-        samples: float32 [n, height, width, channels] that set the activations' ranges; None for float32.
+        samples: float32 [n, height, width, channels] that set the ranges of activations; see `CALIBRATED`.
     """
     import tensorflow as tf
 
@@ -26,15 +29,23 @@ def configure(converter: Any, recipe: Recipe, samples: npt.NDArray[np.float32] |
     converter._experimental_disable_per_channel_quantization_for_dense_layers = True
     if recipe.precision == "float32":
         return
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if recipe.precision == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if recipe.precision not in CALIBRATED:
+        return
     assert samples is not None
 
     def representative() -> Iterator[list[npt.NDArray[np.float32]]]:
         for sample in samples:
             yield [sample[None]]
 
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = representative
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.target_spec.supported_ops = [
+        tf.lite.OpsSet.TFLITE_BUILTINS_INT8
+        if recipe.precision == "int8"
+        else tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+    ]
     io = {"uint8": tf.uint8, "int8": tf.int8, "float32": tf.float32}[recipe.io]
     converter.inference_input_type = io
     converter.inference_output_type = io

@@ -20,8 +20,8 @@ from edgesdk import modelfile
 from edgesdk.contract import blocks_frame, decode_value
 from edgesdk.data import Dataset, load_images, read_dataset
 from edgesdk.errors import BackendError, DataError, EdgeSDKError
+from edgesdk.measurement import Measurement
 from edgesdk.progress import progress
-from edgesdk.results import Measurement
 from edgesdk.stats import percentiles
 from edgesdk_device.backends import BACKENDS
 from edgesdk_device.board import board_name, governor, load_average, peak_rss_bytes

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgesdk.contract import Contract as Contract
+    from edgesdk.converted import Converted as Converted
     from edgesdk.errors import EdgeSDKError as EdgeSDKError
+    from edgesdk.measurement import Measurement as Measurement
     from edgesdk.modelfile import ModelFile as ModelFile
     from edgesdk.preprocess import ImageInput as ImageInput
     from edgesdk.results import Check as Check
     from edgesdk.results import Classification as Classification
-    from edgesdk.results import Converted as Converted
-    from edgesdk.results import Measurement as Measurement
     from edgesdk.results import Verified as Verified
     from edgesdk.runfolder import Run as Run
     from edgesdk.spec import ModelSpec as ModelSpec
@@ -44,10 +44,10 @@ _HOMES = {
     "Classification": "edgesdk.results",
     "Classifier": "edgesdk_device.classifier",
     "Contract": "edgesdk.contract",
-    "Converted": "edgesdk.results",
+    "Converted": "edgesdk.converted",
     "EdgeSDKError": "edgesdk.errors",
     "ImageInput": "edgesdk.preprocess",
-    "Measurement": "edgesdk.results",
+    "Measurement": "edgesdk.measurement",
     "ModelFile": "edgesdk.modelfile",
     "ModelSpec": "edgesdk.spec",
     "Run": "edgesdk.runfolder",

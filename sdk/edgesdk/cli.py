@@ -263,7 +263,12 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--data", metavar="DATA", help="photos to learn (without MODEL), calibrate and judge on")
     _add_network(command)
     command.add_argument("--weights", metavar="W", help="imagenet, a Keras .h5 file or none")
-    command.add_argument("--quantize", default="int8", choices=("float32", "int8"), help="precision (default int8)")
+    command.add_argument(
+        "--quantize",
+        default="int8",
+        choices=("float32", "float16", "dynamic", "int8", "int16x8"),
+        help="float16 and dynamic shrink weights only, int8 everything, int16x8 with finer activations (default int8)",
+    )
     command.add_argument(
         "--io",
         choices=("uint8", "int8", "float32"),

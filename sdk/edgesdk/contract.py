@@ -23,6 +23,9 @@ from edgesdk.spec import ModelSpec
 FORMAT = 1
 LARGEST_JSON_BYTES = 16 * 2**20
 
+Precision = Literal["float32", "float16", "dynamic", "int8", "int16x8"]
+Io = Literal["float32", "uint8", "int8"]
+
 T = TypeVar("T")
 Fraction = float  # a name of its own, because a field below is called float
 
@@ -59,16 +62,21 @@ class Recipe:
     """How the trained network became this file.
 
     Attributes:
-        precision: of weights and activations.
+        precision: "float32"; "float16" weights; "dynamic" (int8 weights, float activations); "int8" weights and
+            activations; "int16x8" (int8 weights, int16 activations).
         io: type of the input and output tensors.
         calibration: number of images that set the activations' ranges, anchors included.
         steps: what else was done, in order, in words.
     """
 
-    precision: Literal["float32", "int8"] = "float32"
-    io: Literal["float32", "uint8", "int8"] = "float32"
+    precision: Precision = "float32"
+    io: Io = "float32"
     calibration: int = 0
     steps: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.precision != "int8" and self.io != "float32":
+            raise ValueError(f"io is {self.io!r} for a {self.precision} model, expected float32")
 
 
 @dataclass(frozen=True, kw_only=True)

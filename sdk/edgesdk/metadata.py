@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from edgesdk.contract import Contract
-
-LABELS_FILE = "labels.txt"
-CONTRACT_FILE = "edgesdk.json"
+from edgesdk.modelfile import CONTRACT_FILE, LABELS_FILE
 
 _TENSOR_AXIS_LABELS = 2  # AssociatedFileType
 _FEATURE, _IMAGE = 1, 2  # ContentProperties

@@ -5,7 +5,6 @@ The file is a TFLite flatbuffer (with the standard TFLITE_METADATA buffer) follo
 CRC-32: a flipped bit is found before any interpreter sees the file.
 """
 
-import gzip
 import hashlib
 import io
 import zipfile
@@ -16,11 +15,12 @@ from typing import Any
 from edgesdk.atomic import write_bytes
 from edgesdk.contract import LARGEST_JSON_BYTES, Contract, from_json
 from edgesdk.errors import ModelFileError
-from edgesdk.metadata import CONTRACT_FILE, LABELS_FILE, build_metadata
 
 LARGEST_MODEL_BYTES = 2**30
 IDENTIFIER = b"TFL3"
 METADATA_NAME = b"TFLITE_METADATA"
+CONTRACT_FILE = "edgesdk.json"
+LABELS_FILE = "labels.txt"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,8 +122,12 @@ def write(path: Path | str, model: bytes, contract: Contract) -> ModelFile:
 
 def seal(model: bytes, contract: Contract) -> tuple[bytes, Contract]:
     """Put the metadata table into the flatbuffer and complete the contract with its hash and sizes."""
+    import gzip
+
+    from edgesdk.metadata import build_metadata
+
     content = _with_metadata(model, build_metadata(contract))
-    measured = replace(contract.measured, size_bytes=len(content), gzip_bytes=len(gzip.compress(content, 9, mtime=0)))
+    measured = replace(contract.measured, size_bytes=len(content), gzip_bytes=len(gzip.compress(content, 6, mtime=0)))
     return content, replace(contract, measured=measured, sha256=hashlib.sha256(content).hexdigest())
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from edgesdk.atomic import check_writable, write_text
 from edgesdk.errors import MissingPackageError
-from edgesdk.results import Measurement
+from edgesdk.measurement import Measurement
 from edgesdk.stats import wilson_interval
 
 COLUMNS = (

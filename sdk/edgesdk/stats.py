@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgesdk.results import Percentiles
+from edgesdk.measurement import Percentiles
 
 Z95 = 1.959964
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgesdk import digits, modelfile
-from edgesdk.contract import Recipe, Source
+from edgesdk.contract import Io, Precision, Recipe, Source
+from edgesdk.converted import Converted
 from edgesdk.data import (
     Dataset,
     load_images,
@@ -19,9 +20,10 @@ from edgesdk.data import (
     split_for_conversion,
 )
 from edgesdk.errors import RunError, WeightsError
+from edgesdk.measurement import Measurement
 from edgesdk.preprocess import ImageInput
 from edgesdk.progress import remark
-from edgesdk.results import Check, Converted, Measurement, Verified
+from edgesdk.results import Check, Verified
 from edgesdk.runfolder import MODEL_FILE, Learning, Run, Transfer, read_run
 from edgesdk.spec import ModelSpec
 
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
     from edgesdk_convert.inspect import Graph
     from edgesdk_device.app import Seen
 
-Precision = Literal["float32", "int8"]
-Io = Literal["float32", "uint8", "int8"]
 Resize = Literal["crop", "squash", "letterbox"]
 
 CALIBRATION_PHOTOS = 100
@@ -119,9 +119,7 @@ def convert(
     Raises:
         EdgeSDKError, ValueError: one sentence each; nothing is left under the final name.
     """
-    recipe = Recipe(precision=quantize, io=io or ("float32" if quantize == "float32" else "uint8"))
-    if quantize == "float32" and recipe.io != "float32":
-        raise ValueError(f"io is {recipe.io!r} for a float32 model, expected float32")
+    recipe = Recipe(precision=quantize, io=io or ("uint8" if quantize == "int8" else "float32"))
     spec = ModelSpec(arch=arch, width=width, res=res, classes=UNTRAINED_CLASSES)
     learning = Learning(transfer=transfer, epochs=epochs, batch=batch, seed=seed, flip=flip)
     if model is None and data is None and weights is None:

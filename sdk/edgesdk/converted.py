@@ -1,0 +1,43 @@
+"""What `convert` returns: a frozen value."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgesdk.contract import Contract
+
+
+@dataclass(frozen=True, kw_only=True)
+class Converted:
+    """A file that `convert` wrote, with the facts that its contract holds."""
+
+    path: Path
+    contract: Contract
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The keys that scripts rely on (see the README)."""
+        measured = self.contract.measured
+        proved = measured.accuracy
+        return {
+            "path": str(self.path),
+            "spec": vars(self.contract.spec) | {"name": self.contract.spec.name},
+            "accuracy": None
+            if proved is None
+            else {
+                "float": proved.float,
+                "float_tflite": proved.float_tflite,
+                "final": proved.final,
+                "n": proved.n,
+                "ci95": list(proved.ci95),
+            },
+            "agreement": None if proved is None else proved.agreement,
+            "macs": measured.macs,
+            "parameters": measured.parameters,
+            "size_bytes": self.path.stat().st_size,
+            "gzip_bytes": measured.gzip_bytes,
+            "sparsity": measured.sparsity,
+            "recipe": vars(self.contract.recipe),
+            "trained": self.contract.source.trained,
+            "seconds": self.seconds,
+        }

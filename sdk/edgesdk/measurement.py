@@ -1,0 +1,54 @@
+"""What `bench` returns: frozen values."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class Percentiles:
+    """Of a list of times in milliseconds; nothing is clipped."""
+
+    p50: float
+    p90: float
+    p99: float
+    max: float
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What one model costs on this machine with one backend and number of threads.
+
+    Attributes:
+        model, path, sha256: which file.
+        backend, threads: what ran it.
+        nodes, delegated_nodes: operations in the graph, and how many of them a delegate took (XNNPACK on the CPU).
+        cpu_over_wall: CPU seconds per second of invoke: 2 threads that really run give almost 2.
+        load_ms: read, check and allocate; first_invoke_ms: the first run, before any warm-up.
+        invoke_ms: the runtime alone. frame_ms: a 640x480 frame to its label.
+        peak_rss_bytes: of the whole measuring process.
+        top1, top1_n: accuracy on the given data, and on how many images; None without data.
+        board, versions: the machine and what ran on it.
+        warnings: what makes these figures doubtful, with the fix.
+        samples_ms: the raw invoke times.
+    """
+
+    model: str
+    path: str
+    sha256: str
+    size_bytes: int
+    backend: str
+    threads: int
+    nodes: int
+    delegated_nodes: int
+    cpu_over_wall: float
+    load_ms: float
+    first_invoke_ms: float
+    invoke_ms: Percentiles
+    frame_ms: Percentiles
+    peak_rss_bytes: int
+    top1: float | None = None
+    top1_n: int = 0
+    board: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    samples_ms: tuple[float, ...] = ()
