@@ -34,6 +34,7 @@ WRONG_USAGE = {
     "convert --quantize float32 --io int8": "io is 'int8' for a float32 model",
     "convert --epochs -1": "epochs is -1",
     "train": "the following arguments are required: DATA",
+    "inspect a b c": "3 files were named, expected one, or two",
     "verify": "the following arguments are required: FILE",
     "bench {file} --backend fast": "backend is 'fast', expected auto or one of litert",
     "bench {file} --threads two": "--threads: invalid",
@@ -178,14 +179,24 @@ def test_json_of_every_command_is_json(int8_file: Converted, capsys: Capture) ->
 def test_inspect_shows_what_travels(int8_file: Converted, capsys: Capture) -> None:
     assert cli.main(["inspect", str(int8_file.path)]) == 0
     text = capsys.readouterr().out
-    assert "2.05 M multiply-adds" in text
+    assert "multiply-adds: 2.05 M" in text
     assert "13 DEPTHWISE_CONV_2D" in text
-    assert "3 labels: blue, green, red" in text
+    assert "labels: 3: blue, green, red" in text
+    assert re.search(r"CONV_2D +int8 +24x24x8 +124,416 +6.1 % +248 ", text)
     assert "48x48 rgb, crop, (byte - 128) / 128" in text
     assert cli.main(["inspect", str(int8_file.path), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert {"path", "macs", "sparsity", "ops", "input", "labels", "contract"} <= set(facts)
     assert sum(op["macs"] for op in facts["ops"]) == facts["macs"]
+
+
+def test_inspect_of_two_files_shows_what_differs(int8_file: Converted, float_file: Converted, capsys: Capture) -> None:
+    assert cli.main(["inspect", str(int8_file.path), str(float_file.path)]) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"precision +int8, input and output uint8 +float32, input and output float32", text)
+    assert "labels" not in text  # they are the same
+    assert cli.main(["inspect", str(int8_file.path), str(int8_file.path)]) == 0
+    assert "hold the same" in capsys.readouterr().out
 
 
 def test_inspect_of_a_foreign_file(shared: Path, capsys: Capture) -> None:

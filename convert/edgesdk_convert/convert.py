@@ -16,9 +16,11 @@ from edgesdk.contract import Accuracy, Contract, Measured, Output, Recipe, Sourc
 from edgesdk.converted import Converted
 from edgesdk.errors import ConversionError
 from edgesdk.preprocess import ImageInput, Pixels
+from edgesdk.progress import remark
 from edgesdk.spec import ModelSpec
-from edgesdk_convert.biascorrect import IMAGES, correct_biases
+from edgesdk_convert.biascorrect import correct_biases
 from edgesdk_convert.calibrate import add_anchors, made_images
+from edgesdk_convert.equalize import equalize
 from edgesdk_convert.export import FrozenGraph, freeze
 from edgesdk_convert.gate import Fidelity, Outputs, check_drop, compare, file_outputs, network_outputs, prove
 from edgesdk_convert.golden import TOLERANCES, make_golden
@@ -28,7 +30,8 @@ from edgesdk_convert.worker import Job, convert_graph, shared_worker
 from edgesdk_device.backends import open_backend
 
 MADE_CALIBRATION = 32
-FEWEST_TO_CORRECT = 8  # photos; fewer say nothing of a channel's mean
+FEWEST_TO_REPAIR = 8  # photos; fewer say nothing of a channel's mean and range
+FAITHFUL_DB = 45.0  # signal to noise of the outputs above which no repair is tried
 TOOLS = ("edgesdk", "tensorflow", "tf-keras", "ai-edge-litert", "numpy", "opencv-python")
 
 
@@ -87,7 +90,7 @@ def convert_model(
     if recipe.precision not in CALIBRATED:
         final = convert_graph(Job(graph=graph, recipe=recipe, image_input=image_input, samples=None))
     else:
-        final, recipe = _quantize(model, graph, recipe, image_input, evidence.calibration)
+        final, recipe = _quantize(model, graph, recipe, image_input, evidence.calibration, quiet=quiet)
 
     with open_backend(final, threads=2) as backend:
         check_input(backend, image_input, recipe)
@@ -122,28 +125,29 @@ def convert_model(
 
 
 def _quantize(
-    model: Any, graph: FrozenGraph, recipe: Recipe, image_input: ImageInput, photos: Pixels | None
+    model: Any, graph: FrozenGraph, recipe: Recipe, image_input: ImageInput, photos: Pixels | None, *, quiet: bool
 ) -> tuple[bytes, Recipe]:
-    """Quantize; where that changes answers on the calibration photos, correct the biases and keep the better file."""
+    """Quantize; where that changes the outputs on the calibration photos, repair it and keep the better file."""
     samples = add_anchors(made_images(MADE_CALIBRATION, image_input) if photos is None else photos)
     recipe = replace(recipe, calibration=len(samples))
     plain = convert_graph(Job(graph=graph, recipe=recipe, image_input=image_input, samples=samples))
-    if photos is None or len(photos) < FEWEST_TO_CORRECT:
+    if photos is None or len(photos) < FEWEST_TO_REPAIR:
         return plain, recipe
     wanted = network_outputs(model, photos, image_input)
     before = _compare(plain, wanted, photos, image_input)
-    if before.agreement == 1:
+    if before.snr_db >= FAITHFUL_DB:
         return plain, recipe
-    corrected_graph = freeze(correct_biases(model, photos, image_input))
-    corrected = convert_graph(Job(graph=corrected_graph, recipe=recipe, image_input=image_input, samples=samples))
-    after = _compare(corrected, wanted, photos, image_input)
+    remark(f"equalizing channels and correcting biases ({before.snr_db:.0f} dB of signal to noise)", quiet=quiet)
+    repaired_model = correct_biases(equalize(model, photos, image_input), photos, image_input)
+    repaired = convert_graph(Job(graph=freeze(repaired_model), recipe=recipe, image_input=image_input, samples=samples))
+    after = _compare(repaired, wanted, photos, image_input)
     if after.snr_db <= before.snr_db:
         return plain, recipe
     step = (
-        f"bias correction on {min(IMAGES, len(photos))} unlabelled photos: signal to noise of the outputs "
+        f"equalization and bias correction on {len(photos)} unlabelled photos: signal to noise of the outputs "
         f"{before.snr_db:.1f} -> {after.snr_db:.1f} dB"
     )
-    return corrected, replace(recipe, steps=(*recipe.steps, step))
+    return repaired, replace(recipe, steps=(*recipe.steps, step))
 
 
 def _compare(file: bytes, wanted: Outputs, photos: Pixels, image_input: ImageInput) -> Fidelity:

@@ -13,9 +13,10 @@ from edgesdk.errors import ModelFileError
 
 @dataclass(frozen=True, kw_only=True)
 class Op:
-    """One operation: its type, output shape, multiply-adds, and bytes, numbers and zeros of its constants."""
+    """One operation: type, precision (of its weights, else its output), output shape, multiply-adds, its constants."""
 
     name: str
+    precision: str
     output: tuple[int, ...]
     macs: int
     weight_bytes: int
@@ -78,13 +79,42 @@ def _op_names() -> dict[int, str]:
     return {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
 
 
+@cache
+def _type_names() -> dict[int, str]:
+    from ai_edge_litert import schema_py_generated as schema
+
+    return {value: name.lower() for name, value in vars(schema.TensorType).items() if isinstance(value, int)}
+
+
+def op_rows(graph: Graph) -> list[tuple[str, ...]]:
+    """A table with its head: one row of text an operation, and the totals."""
+    rows = [("operation", "precision", "output", "MACs", "share", "bytes", "zeros")]
+    for op in graph.ops:
+        rows.append(
+            (
+                op.name,
+                op.precision,
+                "x".join(map(str, op.output[1:])),
+                f"{op.macs:,}",
+                f"{100 * op.macs / max(1, graph.macs):.1f} %",
+                f"{op.weight_bytes:,}",
+                f"{100 * op.zeros / op.weights:.1f} %" if op.weights else "",
+            )
+        )
+    weight_bytes = sum(op.weight_bytes for op in graph.ops)
+    total = ("total", "", "", f"{graph.macs:,}", "100.0 %", f"{weight_bytes:,}", f"{100 * graph.sparsity:.1f} %")
+    return [*rows, total]
+
+
 def _read_op(name: str, operator: Any, tensors: list[Any], buffers: list[Any]) -> Op:
     shapes = [tuple(int(n) for n in tensors[i].shape) if i >= 0 else () for i in operator.inputs]
     output = tuple(int(n) for n in tensors[operator.outputs[0]].shape)
     given = [tensors[i] for i in operator.inputs if i >= 0]
     constants = [_constant(tensor, buffers) for tensor in given if buffers[tensor.buffer].data is not None]
+    typed = [tensor for tensor in given if buffers[tensor.buffer].data is not None and len(tensor.shape) > 1]
     return Op(
         name=name,
+        precision=_type_names()[(typed or [tensors[operator.outputs[0]]])[0].type],
         output=output,
         macs=_count_macs(name, shapes, output),
         weight_bytes=sum(array.nbytes for array in constants),

@@ -28,6 +28,15 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
+class _OneOrTwo(argparse.Action):
+    """Takes one or two values."""
+
+    def __call__(self, parser: argparse.ArgumentParser, options: argparse.Namespace, values: Any, *_: Any) -> None:
+        if len(values) > 2:
+            parser.error(f"{len(values)} files were named, expected one, or two to compare")
+        setattr(options, self.dest, values)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, 1 for an `EdgeSDKError`, 2 for wrong usage, 130 for Ctrl-C."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -139,39 +148,15 @@ def verify(options: argparse.Namespace) -> int:
 
 
 def inspect(options: argparse.Namespace) -> int:
-    """`edgesdk inspect`."""
-    from edgesdk import verbs
+    """`edgesdk inspect`: one file whole, or what differs between two."""
+    from edgesdk import inspection, verbs
 
-    found = verbs.inspect(options.file)
-    graph, contract = found.graph, found.file.contract
-    facts: dict[str, Any] = {
-        "path": str(options.file),
-        "sha256": found.file.sha256,
-        "size_bytes": options.file.stat().st_size,
-        "macs": graph.macs,
-        "sparsity": graph.sparsity,
-        "ops": [asdict(op) for op in graph.ops],
-        "contract": None,
-    }
-    if contract is not None:
-        described = asdict(contract)
-        facts |= {"input": described["input"], "labels": list(contract.output.labels), "contract": described}
+    found = [verbs.inspect(path) for path in options.files]
     if options.json:
-        return _print_json(facts)
-    print(f"{options.file}  sha256 {found.file.sha256[:16]}  {facts['size_bytes'] / 1000:.0f} kB")
-    print(f"  {graph.macs / 1e6:.2f} M multiply-adds, {100 * graph.sparsity:.1f} % zeros")
-    print(f"  {', '.join(f'{count} {name}' for name, count in graph.counts.items())}")
-    if contract is None:
-        print("  no edgesdk contract: nothing says how to feed it")
-        return 0
-    image, labels, proved = contract.input, contract.output.labels, contract.measured.accuracy
-    source, size = contract.source, f"{image.height}x{image.width}"
-    print(f"  made from {contract.spec.name}, weights {source.weights}, data {source.dataset or 'none'}")
-    print(f"  input {size} {image.color}, {image.resize}, (byte - {image.mean:g}) / {image.std:g}")
-    print(f"  {len(labels)} labels: {', '.join(labels[:8])}{', ...' if len(labels) > 8 else ''}")
-    print(f"  {contract.recipe.precision}, input and output {contract.recipe.io}")
-    if proved is not None:
-        print(f"  top-1 {_percent(proved.final)} on {proved.n} images, network {_percent(proved.float)}")
+        facts = [inspection.as_json(item) for item in found]
+        return _print_json(facts[0] if len(facts) == 1 else facts)
+    lines = inspection.as_text(found[0]) if len(found) == 1 else inspection.difference(*found)
+    print("\n".join(lines))
     return 0
 
 
@@ -282,8 +267,12 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("file", metavar="FILE", type=Path)
     _add_backend(command)
 
-    command = add(inspect, "show what is inside a file", "edgesdk inspect model.tflite")
-    command.add_argument("file", metavar="FILE", type=Path)
+    command = add(
+        inspect, "show what is inside a file, or what differs between two", "edgesdk inspect a.tflite b.tflite"
+    )
+    command.add_argument(
+        "files", metavar="FILE", nargs="+", action=_OneOrTwo, type=Path, help="one or two .tflite files"
+    )
 
     command = add(bench, "measure files on this machine", "edgesdk bench model.tflite --data photos/ --report b.html")
     command.add_argument("files", metavar="FILE", nargs="+", type=Path)

@@ -18,6 +18,7 @@ from edgesdk.atomic import check_writable, write_text
 from edgesdk.errors import MissingPackageError
 from edgesdk.measurement import Measurement
 from edgesdk.stats import wilson_interval
+from edgesdk.tables import columns
 
 COLUMNS = (
     "model",
@@ -57,9 +58,7 @@ def table_rows(measurements: Sequence[Measurement]) -> list[tuple[str, ...]]:
 
 def as_text(measurements: Sequence[Measurement]) -> str:
     """A table for the terminal, with the warnings under it."""
-    rows = [COLUMNS, *table_rows(measurements)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = columns([COLUMNS, *table_rows(measurements)])
     lines += [f"note: {warning} ({'; '.join(which)})" for warning, which in _grouped_warnings(measurements).items()]
     return "\n".join(lines)
 

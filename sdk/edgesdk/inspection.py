@@ -1,0 +1,74 @@
+"""What `inspect` shows of one file, and of the difference between two."""
+
+from dataclasses import asdict
+from typing import Any
+
+from edgesdk.tables import columns
+from edgesdk.verbs import Inspected
+
+
+def as_json(found: Inspected) -> dict[str, Any]:
+    """The keys that scripts rely on: path, sha256, size_bytes, macs, sparsity, ops, contract, input, labels."""
+    graph, contract = found.graph, found.file.contract
+    facts: dict[str, Any] = {
+        "path": str(found.file.path),
+        "sha256": found.file.sha256,
+        "size_bytes": found.file.path.stat().st_size,
+        "macs": graph.macs,
+        "sparsity": graph.sparsity,
+        "ops": [asdict(op) for op in graph.ops],
+        "contract": None,
+    }
+    if contract is not None:
+        described = asdict(contract)
+        facts |= {"input": described["input"], "labels": list(contract.output.labels), "contract": described}
+    return facts
+
+
+def as_text(found: Inspected) -> list[str]:
+    """Facts, contract and the table of operations, line by line."""
+    from edgesdk_convert.inspect import op_rows
+
+    size_kb = found.file.path.stat().st_size / 1000
+    lines = [f"{found.file.path}  sha256 {found.file.sha256[:16]}  {size_kb:.0f} kB"]
+    lines += [f"  {name}: {text}" for name, text in _facts(found).items()]
+    if found.file.contract is None:
+        lines.append("  no edgesdk contract: nothing says how to feed it")
+    return [*lines, "", *columns(op_rows(found.graph))]
+
+
+def difference(first: Inspected, second: Inspected) -> list[str]:
+    """The facts that differ, side by side."""
+    one, two = _facts(first), _facts(second)
+    rows = [("", str(first.file.path), str(second.file.path))]
+    for name in dict.fromkeys([*one, *two]):
+        if one.get(name) != two.get(name):
+            rows.append((name, one.get(name, "-"), two.get(name, "-")))
+    return columns(rows) if len(rows) > 1 else [f"{first.file.path} and {second.file.path} hold the same"]
+
+
+def _facts(found: Inspected) -> dict[str, str]:
+    graph, contract = found.graph, found.file.contract
+    facts = {
+        "multiply-adds": f"{graph.macs / 1e6:.2f} M",
+        "model bytes": f"{len(found.file.content):,}",
+        "zeros": f"{100 * graph.sparsity:.1f} %",
+        "operations": ", ".join(f"{count} {name}" for name, count in graph.counts.items()),
+    }
+    if contract is None:
+        return facts
+    image, labels, proved, source = contract.input, contract.output.labels, contract.measured.accuracy, contract.source
+    facts |= {
+        "made from": f"{contract.spec.name}, weights {source.weights}, data {source.dataset or 'none'}",
+        "input": f"{image.height}x{image.width} {image.color}, {image.resize}, (byte - {image.mean:g}) / {image.std:g}",
+        "labels": f"{len(labels)}: {', '.join(labels[:8])}{', ...' if len(labels) > 8 else ''}",
+        "precision": f"{contract.recipe.precision}, input and output {contract.recipe.io}",
+        "gzipped": f"{contract.measured.gzip_bytes:,}",
+        "trained": "yes" if source.trained else "no: random weights",
+    }
+    if contract.recipe.steps:
+        facts["steps"] = "; ".join(contract.recipe.steps)
+    if proved is not None:
+        facts["top-1"] = f"{100 * proved.final:.1f} % of {proved.n} images, network {100 * proved.float:.1f} %"
+        facts["agreement"] = f"{100 * proved.agreement:.1f} %"
+    return facts
