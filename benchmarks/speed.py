@@ -60,7 +60,7 @@ def converting(folder: Path) -> dict[str, list[float]]:
     pixels = load_images(digits[:98], INPUT).pixels  # and two anchors make 100 samples
     values = (pixels.astype(np.float32) - 128) / 128
 
-    def ours(precision: str) -> object:
+    def ours(precision: str, repair: bool = False) -> object:
         io = "float32" if precision == "float32" else "uint8"
         return convert_model(
             model,
@@ -70,6 +70,7 @@ def converting(folder: Path) -> dict[str, list[float]]:
             source=Source(),
             recipe=Recipe(precision=precision, io=io),  # type: ignore[arg-type]
             evidence=Evidence(calibration=pixels),
+            repair=repair,
             out=folder / f"{precision}.tflite",
         )
 
@@ -89,6 +90,7 @@ def converting(folder: Path) -> dict[str, list[float]]:
         float_plain=lambda: plain(False),
         int8_ours=lambda: ours("int8"),
         int8_plain=lambda: plain(True),
+        int8_repaired=lambda: ours("int8", repair=True),
     )
 
 
@@ -149,6 +151,7 @@ def main() -> None:
     rows = [
         ("convert, float32, of from_keras_model", "float_ours", "float_plain", 0.1),
         ("convert, int8 with 100 samples, of from_keras_model", "int8_ours", "int8_plain", 0.3),
+        ("the same with equalization and bias correction", "int8_repaired", "int8_plain", None),
         ("import edgesdk, of import numpy", "edgesdk", "numpy", 1.5),
         ("fresh process to first label, of the bare imports", "label", "bare", 1.3),
         ("head on cached features, of a frozen body in the loop", "cached", "in_the_loop", 0.1),
@@ -157,8 +160,8 @@ def main() -> None:
     for text, ours, theirs, target in rows:
         ratio = median[ours] / median[theirs]
         facts.append({"what": text, "ratio": round(ratio, 3), "target": target, "seconds": round(median[ours], 3)})
-        verdict = "ok" if ratio <= target else "MISSED"
-        print(f"{ratio:6.3f}  (target {target:g}, {verdict})  {text}: {median[ours]:.3f} s of {median[theirs]:.3f} s")
+        verdict = "no target" if target is None else f"target {target:g}, {'ok' if ratio <= target else 'MISSED'}"
+        print(f"{ratio:6.3f}  ({verdict})  {text}: {median[ours]:.3f} s of {median[theirs]:.3f} s")
     save("speed.json", json.dumps({"ratios": facts, "seconds": times}, indent=1))
 
 

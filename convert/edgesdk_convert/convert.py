@@ -61,6 +61,7 @@ def convert_model(
     evidence: Evidence,
     out: Path,
     max_drop: float | None = None,
+    repair: bool = True,
     quiet: bool = True,
 ) -> Converted:
     """Convert, prove and write.
@@ -72,6 +73,7 @@ def convert_model(
         evidence: images to calibrate and to judge on.
         out: the file's final name.
         max_drop: points of top-1 that may be lost against the float network.
+        repair: mend what quantization changes, by `equalize` and `correct_biases`.
         quiet: no progress bar.
 
     Returns:
@@ -90,7 +92,7 @@ def convert_model(
     if recipe.precision not in CALIBRATED:
         final = convert_graph(Job(graph=graph, recipe=recipe, image_input=image_input, samples=None))
     else:
-        final, recipe = _quantize(model, graph, recipe, image_input, evidence.calibration, quiet=quiet)
+        final, recipe = _quantize(model, graph, recipe, image_input, evidence.calibration, repair=repair, quiet=quiet)
 
     with open_backend(final, threads=2) as backend:
         check_input(backend, image_input, recipe)
@@ -125,13 +127,20 @@ def convert_model(
 
 
 def _quantize(
-    model: Any, graph: FrozenGraph, recipe: Recipe, image_input: ImageInput, photos: Pixels | None, *, quiet: bool
+    model: Any,
+    graph: FrozenGraph,
+    recipe: Recipe,
+    image_input: ImageInput,
+    photos: Pixels | None,
+    *,
+    repair: bool,
+    quiet: bool,
 ) -> tuple[bytes, Recipe]:
     """Quantize; where that changes the outputs on the calibration photos, repair it and keep the better file."""
     samples = add_anchors(made_images(MADE_CALIBRATION, image_input) if photos is None else photos)
     recipe = replace(recipe, calibration=len(samples))
     plain = convert_graph(Job(graph=graph, recipe=recipe, image_input=image_input, samples=samples))
-    if photos is None or len(photos) < FEWEST_TO_REPAIR:
+    if photos is None or len(photos) < FEWEST_TO_REPAIR or not repair:
         return plain, recipe
     wanted = network_outputs(model, photos, image_input)
     before = _compare(plain, wanted, photos, image_input)

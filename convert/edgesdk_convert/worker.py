@@ -117,10 +117,13 @@ def _run(job: Job) -> bytes:
     from edgesdk_convert.quantize import configure
 
     definition = tf.compat.v1.GraphDef.FromString(job.graph.graph)
-    imported = tf.compat.v1.wrap_function(lambda: tf.compat.v1.import_graph_def(definition, name=""), [])
-    function = imported.prune(
-        imported.graph.as_graph_element(job.graph.input), imported.graph.as_graph_element(job.graph.output)
-    )
+
+    def network(image: Any) -> Any:
+        mapped = {job.graph.input: image}
+        return tf.import_graph_def(definition, input_map=mapped, return_elements=[job.graph.output], name="network")[0]
+
+    image = tf.TensorSpec((1, *job.image_input.shape), tf.float32, name="image")
+    function = tf.function(network, autograph=False).get_concrete_function(image)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
     samples = None
     if job.samples is not None:

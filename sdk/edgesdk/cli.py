@@ -104,6 +104,7 @@ def convert(options: argparse.Namespace) -> int:
         quantize=options.quantize,
         io=options.io,
         max_drop=options.max_drop,
+        repair=not options.no_repair,
         out=options.out,
         quiet=options.quiet,
     )
@@ -260,6 +261,9 @@ def _parser() -> argparse.ArgumentParser:
         help="input and output type (int8 files: uint8, which MediaPipe reads too)",
     )
     command.add_argument("--max-drop", type=float, metavar="POINTS", help="refuse a larger loss of top-1")
+    command.add_argument(
+        "--no-repair", action="store_true", help="plain quantization: neither equalization nor bias correction"
+    )
     _add_learning(command)
     command.add_argument("-o", "--out", type=Path, metavar="FILE", help="the .tflite (default: named by model, data)")
 

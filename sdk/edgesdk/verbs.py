@@ -96,6 +96,7 @@ def convert(
     quantize: Precision = "int8",
     io: Io | None = None,
     max_drop: float | None = None,
+    repair: bool = True,
     out: Path | str | None = None,
     resize: Resize = "crop",
     transfer: Transfer = "auto",
@@ -134,11 +135,11 @@ def convert(
         if plan.learns and plan.dataset is not None:
             run_folder = path.with_suffix(".run") if out is not None else _run_folder(plan.spec, plan.dataset.name)
             _learn_or_reuse(plan, learning, run_folder, str(data), quiet=quiet)
-            return _convert_run(run_folder, recipe, None, path, max_drop, quiet=quiet)
-        return _convert_built(plan, recipe, path, max_drop, quiet=quiet)
+            return _convert_run(run_folder, recipe, None, path, max_drop, repair=repair, quiet=quiet)
+        return _convert_built(plan, recipe, path, max_drop, repair=repair, quiet=quiet)
     run = read_run(model)
     path = Path(out) if out is not None else Path(f"{run.spec.name}_{run.source.dataset}_{quantize}.tflite")
-    return _convert_run(Path(model), recipe, data, path, max_drop, quiet=quiet)
+    return _convert_run(Path(model), recipe, data, path, max_drop, repair=repair, quiet=quiet)
 
 
 def verify(path: Path | str, *, backend: str = "auto", threads: int = 1) -> Verified:
@@ -301,7 +302,14 @@ def _learn_or_reuse(plan: _Plan, learning: Learning, folder: Path, data: str, *,
 
 
 def _convert_run(
-    folder: Path, recipe: Recipe, data: Path | str | None, out: Path, max_drop: float | None, *, quiet: bool
+    folder: Path,
+    recipe: Recipe,
+    data: Path | str | None,
+    out: Path,
+    max_drop: float | None,
+    *,
+    repair: bool,
+    quiet: bool,
 ) -> Converted:
     run = read_run(folder)
     if not run.finished or not (folder / MODEL_FILE).is_file():
@@ -330,11 +338,14 @@ def _convert_run(
         evidence=_evidence(split_dataset(dataset), run.input, quiet=quiet),
         out=out,
         max_drop=max_drop,
+        repair=repair,
         quiet=quiet,
     )
 
 
-def _convert_built(plan: _Plan, recipe: Recipe, out: Path, max_drop: float | None, *, quiet: bool) -> Converted:
+def _convert_built(
+    plan: _Plan, recipe: Recipe, out: Path, max_drop: float | None, *, repair: bool, quiet: bool
+) -> Converted:
     from edgesdk_convert.convert import Evidence, convert_model
     from edgesdk_train.learn import build_network
 
@@ -354,6 +365,7 @@ def _convert_built(plan: _Plan, recipe: Recipe, out: Path, max_drop: float | Non
         evidence=evidence,
         out=out,
         max_drop=max_drop,
+        repair=repair,
         quiet=quiet,
     )
 

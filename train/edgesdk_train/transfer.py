@@ -4,6 +4,7 @@ J. Yosinski et al., How transferable are features in deep neural networks?, arXi
 photo do not change while the body is frozen, so they are computed once and the head learns on them alone.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from edgesdk.data import Images
-from edgesdk.preprocess import ImageInput
+from edgesdk.preprocess import ImageInput, Pixels
 from edgesdk_train.loop import predict
 
 HEAD_EPOCHS = 100
@@ -38,10 +39,11 @@ def freeze_batchnorm(model: Any) -> None:
             layer.trainable = False
 
 
-def compute_features(model: Any, images: Images, image_input: ImageInput) -> npt.NDArray[np.float32]:
-    """The input of the last layer with weights for each image, float32 [n, ...]."""
+def feature_extractor(model: Any, image_input: ImageInput) -> Callable[[Pixels], npt.NDArray[np.float32]]:
+    """A function: pixels uint8 [n, h, w, c] -> the input of the last layer with weights, float32 [n, ...]."""
     body = keras.Model(model.input, model.get_layer("features").output)
-    return predict(tf.function(lambda values: body(values, training=False)), images.pixels, image_input)
+    run = tf.function(lambda values: body(values, training=False), autograph=False)
+    return lambda pixels: predict(run, pixels, image_input)
 
 
 def train_head(
@@ -58,12 +60,11 @@ def train_head(
 
     The epoch with the lowest validation loss is kept.
     """
-    features, labels = compute_features(model, train, image_input), train.labels
+    extract = feature_extractor(model, image_input)
+    features, labels = extract(train.pixels), train.labels
     if flip:
-        mirrored = Images(pixels=train.pixels[:, :, ::-1], labels=labels, paths=train.paths, skipped=())
-        features = np.concatenate([features, compute_features(model, mirrored, image_input)])
-        labels = np.concatenate([labels, labels])
-    held_out = compute_features(model, val, image_input)
+        features, labels = np.concatenate([features, extract(train.pixels[:, :, ::-1])]), np.tile(labels, 2)
+    held_out = extract(val.pixels)
 
     entry = keras.Input(features.shape[1:])
     logits = model.get_layer("logits")
