@@ -14,7 +14,7 @@ def test_what_is_read_is_what_was_written(int8_file: Converted) -> None:
     file = modelfile.read(int8_file.path)
     assert file.contract == int8_file.contract
     assert file.contract is not None
-    assert file.contract.measured.size_bytes == len(file.content)
+    assert 0 < len(file.content) - file.contract.measured.size_bytes < 4000  # the metadata, and alignment
     with zipfile.ZipFile(int8_file.path) as archive:
         assert archive.read("labels.txt").decode().split() == ["blue", "green", "red"]
         assert all(info.compress_type == zipfile.ZIP_STORED for info in archive.infolist())

@@ -1,8 +1,10 @@
 """One trained network and one recipe in, one proved .tflite out."""
 
+import gzip
 import importlib.metadata
 import platform
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -94,7 +96,8 @@ def convert_model(
     else:
         final, recipe = _quantize(model, graph, recipe, image_input, evidence.calibration, repair=repair, quiet=quiet)
 
-    with open_backend(final, threads=2) as backend:
+    with ThreadPoolExecutor(1) as beside, open_backend(final, threads=2) as backend:
+        gzipped = beside.submit(gzip.compress, final, 6)
         check_input(backend, image_input, recipe)
         accuracy = None
         if evidence.test is not None and evidence.truth is not None:
@@ -108,6 +111,7 @@ def convert_model(
             accuracy = prove(network, float_outputs, final_outputs, evidence.truth, labels)
             check_drop(accuracy, max_drop)
         golden = make_golden(backend, image_input, evidence.test)
+        measured = _measure(final, model, accuracy, gzipped)
 
     contract = Contract(
         name=spec.name,
@@ -116,7 +120,7 @@ def convert_model(
         input=image_input,
         output=Output(kind="probabilities", labels=labels),
         recipe=recipe,
-        measured=_measure(final, model, accuracy),
+        measured=measured,
         golden=golden,
         tolerance=TOLERANCES[recipe.precision],
         versions=tool_versions(),
@@ -175,13 +179,13 @@ def tool_versions() -> dict[str, str]:
     return versions
 
 
-def _measure(final: bytes, model: Any, accuracy: Accuracy | None) -> Measured:
+def _measure(final: bytes, model: Any, accuracy: Accuracy | None, gzipped: Future[bytes]) -> Measured:
     graph = read_graph(final)
     return Measured(
         macs=graph.macs,
         parameters=int(model.count_params()),
-        size_bytes=0,  # filled in when the file is sealed
-        gzip_bytes=0,
+        size_bytes=len(final),
+        gzip_bytes=len(gzipped.result()),
         sparsity=round(graph.sparsity, 6),
         accuracy=accuracy,
     )

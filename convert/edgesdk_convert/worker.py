@@ -6,6 +6,7 @@ Parent and child exchange length-prefixed pickles of the values below over the c
 
 import atexit
 import contextlib
+import gc
 import os
 import pickle
 import struct
@@ -140,6 +141,7 @@ def _serve() -> None:
     from edgesdk.quiet import import_tensorflow
 
     import_tensorflow()
+    gc.freeze()  # TensorFlow's half million objects need not be looked through in every conversion
     while True:
         try:
             job = _receive(questions)

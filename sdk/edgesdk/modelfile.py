@@ -99,7 +99,7 @@ def write(path: Path | str, model: bytes, contract: Contract) -> ModelFile:
     Args:
         path: final name.
         model: the converter's flatbuffer.
-        contract: its sha256 and sizes are filled in here.
+        contract: its sha256 is filled in here.
 
     Returns:
         What `read` gives for the new file.
@@ -121,14 +121,11 @@ def write(path: Path | str, model: bytes, contract: Contract) -> ModelFile:
 
 
 def seal(model: bytes, contract: Contract) -> tuple[bytes, Contract]:
-    """Put the metadata table into the flatbuffer and complete the contract with its hash and sizes."""
-    import gzip
-
+    """Put the metadata table into the flatbuffer and its hash into the contract."""
     from edgesdk.metadata import build_metadata
 
     content = _with_metadata(model, build_metadata(contract))
-    measured = replace(contract.measured, size_bytes=len(content), gzip_bytes=len(gzip.compress(content, 6, mtime=0)))
-    return content, replace(contract, measured=measured, sha256=hashlib.sha256(content).hexdigest())
+    return content, replace(contract, sha256=hashlib.sha256(content).hexdigest())
 
 
 def _read_members(path: Path, data: bytes) -> tuple[dict[str, bytes], int]:
