@@ -1,6 +1,6 @@
 """The table of the README: what a converted file is worth and what it costs, on this machine.
 
-    python benchmarks/readme_table.py [--shared DIR]      about fifteen minutes on 2 cores
+    python benchmarks/readme_table.py [--shared DIR] [--work DIR]      about fifteen minutes on 2 cores
 
 Rows whose photos or weights are not under DIR (see benchmarks/README.md) are left out. Writes
 benchmarks/results/<board>/readme_table.md and .json; tests/test_readme.py compares the README with it.
@@ -106,13 +106,16 @@ def cells(row: Row, made: Converted, measured: Measurement) -> tuple[str, ...]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("--shared", type=Path, default=SHARED)
-    shared = parser.parse_args().shared
+    parser.add_argument("--work", type=Path, default=None, help="keep what is learned here, and go on from it")
+    options = parser.parse_args()
+    shared = options.shared
     rows = [row for row in ROWS if row.data == "digits" or (shared / row.data).is_dir()]
     remark(
         f"{len(rows)} of {len(ROWS)} rows: the rest need photos that are not in {shared}", quiet=len(rows) == len(ROWS)
     )
     with tempfile.TemporaryDirectory() as name:
-        made = [convert(row, shared, Path(name)) for row in rows]
+        work = options.work or Path(name)
+        made = [convert(row, shared, work) for row in rows]
         measured = verbs.bench([item.path for item in made], quiet=False)
         lines = [HEAD, ("---",) * len(HEAD), *(cells(*item) for item in zip(rows, made, measured, strict=True))]
         facts = [item.to_json() | {"path": item.path.name} for item in made]
