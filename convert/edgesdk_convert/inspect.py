@@ -45,6 +45,26 @@ class Graph:
         """Type -> how many, most frequent first."""
         return dict(Counter(op.name for op in self.ops).most_common())
 
+    @property
+    def table(self) -> list[tuple[str, ...]]:
+        """Rows of text: a head, one operation each, the totals."""
+        rows = [("operation", "precision", "output", "MACs", "share", "bytes", "zeros")]
+        for op in self.ops:
+            rows.append(
+                (
+                    op.name,
+                    op.precision,
+                    "x".join(map(str, op.output[1:])),
+                    f"{op.macs:,}",
+                    f"{100 * op.macs / max(1, self.macs):.1f} %",
+                    f"{op.weight_bytes:,}",
+                    f"{100 * op.zeros / op.weights:.1f} %" if op.weights else "",
+                )
+            )
+        weight_bytes = sum(op.weight_bytes for op in self.ops)
+        zeros = f"{100 * self.sparsity:.1f} %"
+        return [*rows, ("total", "", "", f"{self.macs:,}", "100.0 %", f"{weight_bytes:,}", zeros)]
+
 
 def read_graph(content: bytes) -> Graph:
     """Read the operations of a TFLite flatbuffer.
@@ -84,26 +104,6 @@ def _type_names() -> dict[int, str]:
     from ai_edge_litert import schema_py_generated as schema
 
     return {value: name.lower() for name, value in vars(schema.TensorType).items() if isinstance(value, int)}
-
-
-def op_rows(graph: Graph) -> list[tuple[str, ...]]:
-    """A table with its head: one row of text an operation, and the totals."""
-    rows = [("operation", "precision", "output", "MACs", "share", "bytes", "zeros")]
-    for op in graph.ops:
-        rows.append(
-            (
-                op.name,
-                op.precision,
-                "x".join(map(str, op.output[1:])),
-                f"{op.macs:,}",
-                f"{100 * op.macs / max(1, graph.macs):.1f} %",
-                f"{op.weight_bytes:,}",
-                f"{100 * op.zeros / op.weights:.1f} %" if op.weights else "",
-            )
-        )
-    weight_bytes = sum(op.weight_bytes for op in graph.ops)
-    total = ("total", "", "", f"{graph.macs:,}", "100.0 %", f"{weight_bytes:,}", f"{100 * graph.sparsity:.1f} %")
-    return [*rows, total]
 
 
 def _read_op(name: str, operator: Any, tensors: list[Any], buffers: list[Any]) -> Op:

@@ -27,14 +27,12 @@ def as_json(found: Inspected) -> dict[str, Any]:
 
 def as_text(found: Inspected) -> list[str]:
     """Facts, contract and the table of operations, line by line."""
-    from edgesdk_convert.inspect import op_rows
-
     size_kb = found.file.path.stat().st_size / 1000
     lines = [f"{found.file.path}  sha256 {found.file.sha256[:16]}  {size_kb:.0f} kB"]
     lines += [f"  {name}: {text}" for name, text in _facts(found).items()]
     if found.file.contract is None:
         lines.append("  no edgesdk contract: nothing says how to feed it")
-    return [*lines, "", *columns(op_rows(found.graph))]
+    return [*lines, "", *columns(found.graph.table)]
 
 
 def difference(first: Inspected, second: Inspected) -> list[str]:
