@@ -50,7 +50,7 @@ def test_the_16_cells_of_the_paper(width: float, res: int) -> None:
     macs, parameters = counted(width, res)
     model = build_model(ModelSpec(width=width, res=res))
     assert model.count_params() == parameters
-    assert round(parameters / 1e6, 1) == PAPER_PARAMETERS[width] or width == 1.0  # 4.25 is 4.2 in the paper
+    assert abs(parameters / 1e6 - PAPER_PARAMETERS[width]) < 0.06  # 4.254 is 4.2 in the paper
     assert keras_macs(model) == macs
     if (width, res) in PAPER_MACS:
         # The paper rounds down or leaves the classifier's last million out.
