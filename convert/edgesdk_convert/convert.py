@@ -24,7 +24,7 @@ from edgesdk_convert.biascorrect import correct_biases
 from edgesdk_convert.calibrate import add_anchors, made_images
 from edgesdk_convert.equalize import equalize
 from edgesdk_convert.export import FrozenGraph, freeze
-from edgesdk_convert.gate import Fidelity, Outputs, check_drop, compare, file_outputs, network_outputs, prove
+from edgesdk_convert.gate import Outputs, check_drop, file_outputs, network_outputs, prove, signal_to_noise_db
 from edgesdk_convert.golden import TOLERANCES, make_golden
 from edgesdk_convert.inspect import read_graph
 from edgesdk_convert.quantize import CALIBRATED, check_input
@@ -147,25 +147,25 @@ def _quantize(
     if photos is None or len(photos) < FEWEST_TO_REPAIR or not repair:
         return plain, recipe
     wanted = network_outputs(model, photos, image_input)
-    before = _compare(plain, wanted, photos, image_input)
-    if before.snr_db >= FAITHFUL_DB:
+    before_db = _file_db(plain, wanted, photos, image_input)
+    if before_db >= FAITHFUL_DB:
         return plain, recipe
-    remark(f"equalizing channels and correcting biases ({before.snr_db:.0f} dB of signal to noise)", quiet=quiet)
+    remark(f"equalizing channels and correcting biases ({before_db:.0f} dB of signal to noise)", quiet=quiet)
     repaired_model = correct_biases(equalize(model, photos, image_input), photos, image_input)
     repaired = convert_graph(Job(graph=freeze(repaired_model), recipe=recipe, image_input=image_input, samples=samples))
-    after = _compare(repaired, wanted, photos, image_input)
-    if after.snr_db <= before.snr_db:
+    after_db = _file_db(repaired, wanted, photos, image_input)
+    if after_db <= before_db:
         return plain, recipe
     step = (
         f"equalization and bias correction on {len(photos)} unlabelled photos: signal to noise of the outputs "
-        f"{before.snr_db:.1f} -> {after.snr_db:.1f} dB"
+        f"{before_db:.1f} -> {after_db:.1f} dB"
     )
     return repaired, replace(recipe, steps=(*recipe.steps, step))
 
 
-def _compare(file: bytes, wanted: Outputs, photos: Pixels, image_input: ImageInput) -> Fidelity:
+def _file_db(file: bytes, wanted: Outputs, photos: Pixels, image_input: ImageInput) -> float:
     with open_backend(file, threads=2) as backend:
-        return compare(wanted, file_outputs(backend, photos, image_input))
+        return signal_to_noise_db(wanted, file_outputs(backend, photos, image_input))
 
 
 def tool_versions() -> dict[str, str]:

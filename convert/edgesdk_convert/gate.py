@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,27 +17,15 @@ from edgesdk_device.backends import Backend
 Outputs = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fidelity:
-    """How near a file's outputs are to the network's, without labels.
+def signal_to_noise_db(wanted: Outputs, given: Outputs) -> float:
+    """Power of the network's outputs over that of a file's difference from them; infinite where they are equal.
 
-    Attributes:
-        agreement: fraction of images with the same largest output.
-        snr_db: power of the network's outputs over that of the difference, in decibels; infinite where equal.
+    Args:
+        wanted, given: float32 [n, outputs], of the same images, without labels.
     """
-
-    agreement: float
-    snr_db: float
-
-
-def compare(wanted: Outputs, given: Outputs) -> Fidelity:
-    """Compare a file's outputs with the network's on the same images, both float32 [n, outputs]."""
     noise = float(np.square(given - wanted).mean())
     signal = float(np.square(wanted).mean())
-    return Fidelity(
-        agreement=float((wanted.argmax(1) == given.argmax(1)).mean()),
-        snr_db=10 * math.log10(signal / noise) if noise and signal else math.inf,
-    )
+    return 10 * math.log10(signal / noise) if noise and signal else math.inf
 
 
 def network_outputs(model: Any, pixels: Pixels, image_input: ImageInput) -> Outputs:
