@@ -6,11 +6,17 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class FrozenGraph:
-    """A serialized GraphDef whose weights are constants, with the names of its input and output tensors."""
+    """A serialized GraphDef whose weights are constants.
+
+    Attributes:
+        input, output: names of its one input and output tensor.
+        shape: of one image, (height, width, channels).
+    """
 
     graph: bytes
     input: str
     output: str
+    shape: tuple[int, ...]
 
 
 def freeze(model: Any) -> FrozenGraph:
@@ -30,4 +36,9 @@ def freeze(model: Any) -> FrozenGraph:
     )
     variables = freezing._FunctionConverterDataInEager(func=traced, lower_control_flow=False, aggressive_inlining=False)
     graph, _ = freezing._replace_variables_by_constants(variables)
-    return FrozenGraph(graph=graph.SerializeToString(), input=traced.inputs[0].name, output=traced.outputs[0].name)
+    return FrozenGraph(
+        graph=graph.SerializeToString(),
+        input=traced.inputs[0].name,
+        output=traced.outputs[0].name,
+        shape=tuple(model.inputs[0].shape[1:]),
+    )

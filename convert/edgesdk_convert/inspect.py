@@ -13,9 +13,10 @@ from edgesdk.errors import ModelFileError
 
 @dataclass(frozen=True, kw_only=True)
 class Op:
-    """One operation: type, precision (of its weights, else its output), output shape, multiply-adds, its constants."""
+    """One operation: type, precision (of its weights, else its output), output tensor, multiply-adds, its constants."""
 
     name: str
+    tensor: str
     precision: str
     output: tuple[int, ...]
     macs: int
@@ -114,6 +115,7 @@ def _read_op(name: str, operator: Any, tensors: list[Any], buffers: list[Any]) -
     typed = [tensor for tensor in given if buffers[tensor.buffer].data is not None and len(tensor.shape) > 1]
     return Op(
         name=name,
+        tensor=tensors[operator.outputs[0]].name.decode(errors="replace"),
         precision=_type_names()[(typed or [tensors[operator.outputs[0]]])[0].type],
         output=output,
         macs=_count_macs(name, shapes, output),

@@ -1,7 +1,8 @@
 """The converter in a process of its own: its noise is kept off the terminal, its crash costs one conversion.
 
 The process stays for the next conversion, so that TensorFlow is imported once, and while it starts the caller goes on.
-Parent and child exchange length-prefixed pickles of the values below over the child's pipes; nothing else is read.
+Parent and child exchange length-prefixed pickles over the child's pipes: a job of `jobs.py`, its file; nothing else is
+read.
 """
 
 import atexit
@@ -14,25 +15,12 @@ import subprocess
 import sys
 import tempfile
 import threading
-from dataclasses import dataclass
 from typing import IO, Any
 
-from edgesdk.contract import Recipe
 from edgesdk.errors import ConversionError
-from edgesdk.preprocess import ImageInput, Pixels, to_tensor, value_table
-from edgesdk_convert.export import FrozenGraph
+from edgesdk_convert.jobs import Job
 
 LOG_TAIL = 600
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """One conversion. `samples`: uint8 [n, height, width, channels] to calibrate on, or None."""
-
-    graph: FrozenGraph
-    recipe: Recipe
-    image_input: ImageInput
-    samples: Pixels | None
 
 
 class Worker:
@@ -53,11 +41,11 @@ class Worker:
         """Whether the process still runs."""
         return self._process.poll() is None
 
-    def convert(self, job: Job) -> bytes:
-        """Run one conversion.
+    def run(self, job: Job) -> bytes:
+        """Run one job.
 
         Returns:
-            The TFLite flatbuffer.
+            A TFLite flatbuffer.
 
         Raises:
             ConversionError: with the converter's reason, or the end of its log where the process died.
@@ -103,34 +91,11 @@ def shared_worker() -> Worker:
         return _shared
 
 
-def convert_graph(job: Job) -> bytes:
-    """`Worker.convert` on the shared worker, one at a time."""
+def run_job(job: Job) -> bytes:
+    """`Worker.run` on the shared worker, one at a time."""
     worker = shared_worker()
     with _lock:
-        return worker.convert(job)
-
-
-def _run(job: Job) -> bytes:
-    """In the worker: import the graph and convert it."""
-    import numpy as np
-    import tensorflow as tf
-
-    from edgesdk_convert.quantize import configure
-
-    definition = tf.compat.v1.GraphDef.FromString(job.graph.graph)
-
-    def network(image: Any) -> Any:
-        mapped = {job.graph.input: image}
-        return tf.import_graph_def(definition, input_map=mapped, return_elements=[job.graph.output], name="network")[0]
-
-    image = tf.TensorSpec((1, *job.image_input.shape), tf.float32, name="image")
-    function = tf.function(network, autograph=False).get_concrete_function(image)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
-    samples = None
-    if job.samples is not None:
-        samples = to_tensor(job.samples, value_table(job.image_input, np.float32, 0.0, 0))
-    configure(converter, job.recipe, samples)
-    return bytes(converter.convert())
+        return worker.run(job)
 
 
 def _serve() -> None:
@@ -148,7 +113,7 @@ def _serve() -> None:
         except EOFError:
             return
         try:
-            answer: tuple[bool, Any] = True, _run(job)
+            answer: tuple[bool, Any] = True, job.run()
         except Exception as error:  # whatever the converter raises is its reason
             lines = [line for line in str(error).splitlines() if line.strip()]
             answer = False, f"{type(error).__name__}: {' '.join(lines[:3])[:LOG_TAIL]}"

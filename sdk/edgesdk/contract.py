@@ -18,13 +18,11 @@ import numpy.typing as npt
 
 from edgesdk.errors import ModelFileError
 from edgesdk.preprocess import ImageInput, Pixels, decode_photo
+from edgesdk.recipe import Precision, Recipe
 from edgesdk.spec import ModelSpec
 
 FORMAT = 1
 LARGEST_JSON_BYTES = 16 * 2**20
-
-Precision = Literal["float32", "float16", "dynamic", "int8", "int16x8"]
-Io = Literal["float32", "uint8", "int8"]
 
 T = TypeVar("T")
 Fraction = float  # a name of its own, because a field below is called float
@@ -58,28 +56,6 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """How the trained network became this file.
-
-    Attributes:
-        precision: "float32"; "float16" weights; "dynamic" (int8 weights, float activations); "int8" weights and
-            activations; "int16x8" (int8 weights, int16 activations).
-        io: type of the input and output tensors.
-        calibration: number of images that set the activations' ranges, anchors included.
-        steps: what else was done, in order, in words.
-    """
-
-    precision: Precision = "float32"
-    io: Io = "float32"
-    calibration: int = 0
-    steps: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.precision != "int8" and self.io != "float32":
-            raise ValueError(f"io is {self.io!r} for a {self.precision} model, expected float32")
-
-
-@dataclass(frozen=True, kw_only=True)
 class Accuracy:
     """Top-1 of the same held-out images through the float network, the float .tflite and this file.
 
@@ -110,6 +86,26 @@ class Measured:
     gzip_bytes: int
     sparsity: float
     accuracy: Accuracy | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One file that was tried on the way to this one, and how it answered the held-out images.
+
+    Attributes:
+        step: what was done for it, in words.
+        precision: of its weights and activations.
+        signal_to_noise_db: of its outputs before the softmax against the float .tflite's; 200 where they are equal.
+        top1, agreement: as in `Accuracy`; None where no labelled images were given.
+        passed: whether it kept what the recipe asks for.
+    """
+
+    step: str
+    precision: Precision
+    signal_to_noise_db: float
+    top1: float | None
+    agreement: float | None
+    passed: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +143,7 @@ class Contract:
     """Everything a device must know to run the model and to prove that it runs rightly.
 
     Attributes:
+        attempts: the files that were tried, in order; the last that passed is this one.
         tolerance: runtime family ("cpu", "gpu", "npu") -> largest allowed difference from a golden output.
         versions: tool -> version that took part in making the file.
         sha256: of the model without the appended files.
@@ -160,6 +157,7 @@ class Contract:
     output: Output
     recipe: Recipe
     measured: Measured
+    attempts: tuple[Attempt, ...] = ()
     golden: tuple[Golden, ...] = ()
     tolerance: dict[str, float] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)

@@ -1,0 +1,74 @@
+"""The learning between two steps, kept on disk so that it is done once."""
+
+import hashlib
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from edgesdk.atomic import make_folder, write_bytes
+from edgesdk.preprocess import ImageInput
+from edgesdk_convert.compress import Lesson
+from edgesdk_train.loop import CHECKPOINT_FILE, Stage, run_stage
+from edgesdk_train.transfer import freeze_batchnorm
+
+LEARNED_FILE = "learned.npz"
+
+
+def finetune(
+    model: Any,
+    name: str,
+    parent: Any,
+    image_input: ImageInput,
+    lesson: Lesson,
+    *,
+    epochs: int,
+    rate: float,
+    keep_from: int = 0,
+    after_step: Callable[[], None] | None = None,
+    quiet: bool,
+) -> None:
+    """Teach a wrapped model in place, its batch-norm frozen; or give it the weights that an earlier call taught it.
+
+    Args:
+        model: what learns.
+        name: of the step, such as "prune 0.8".
+        parent: the model before it was wrapped; other weights there are another lesson.
+        epochs, rate: see `Stage`; the lesson's own epochs come first.
+        keep_from: the first epoch (from 0) whose weights may be kept.
+        after_step: called after each step of the optimizer.
+    """
+    freeze_batchnorm(model)
+    stage = Stage(
+        name=name,
+        epochs=epochs,
+        rate=rate,
+        epsilon=1e-7,
+        batch=lesson.batch,
+        patience=epochs,
+        flip=lesson.flip,
+        seed=lesson.seed,
+        keep_from=keep_from,
+    )
+    folder = lesson.folder / f"{name.replace(' ', '-')}-{_digest(stage, parent, lesson)}"
+    kept = folder / LEARNED_FILE
+    if kept.is_file():
+        with np.load(kept, allow_pickle=False) as saved:
+            model.set_weights([saved[f"weight_{i}"] for i in range(len(model.weights))])
+        return
+    make_folder(folder)
+    run_stage(
+        model, stage, lesson.train, lesson.val, image_input, folder, resume=True, quiet=quiet, after_step=after_step
+    )
+    buffer = io.BytesIO()
+    np.savez(buffer, **{f"weight_{i}": array for i, array in enumerate(model.get_weights())})
+    write_bytes(kept, buffer.getvalue())
+    (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+
+
+def _digest(stage: Stage, parent: Any, lesson: Lesson) -> str:
+    digest = hashlib.sha256(repr(stage).encode())
+    for array in (*parent.get_weights(), lesson.train.labels, lesson.train.pixels):
+        digest.update(array.tobytes())
+    return digest.hexdigest()[:12]
