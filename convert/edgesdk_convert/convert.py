@@ -28,6 +28,7 @@ from edgesdk_convert.gate import Outputs, check_drop, file_outputs, network_outp
 from edgesdk_convert.golden import TOLERANCES, make_golden
 from edgesdk_convert.inspect import read_graph
 from edgesdk_convert.quantize import CALIBRATED, check_input
+from edgesdk_convert.runtimes import check_operations, prove_runtimes
 from edgesdk_convert.worker import Job, convert_graph, shared_worker
 from edgesdk_device.backends import open_backend
 
@@ -82,7 +83,8 @@ def convert_model(
         The file that was written.
 
     Raises:
-        ConversionError: if the network holds NaN, or the converter fails or does not do what was asked.
+        ConversionError: if the network holds NaN, the converter fails or does not do what was asked, or LiteRT in a
+            process of its own does not give the golden outputs.
         GateError: if more than `max_drop` was lost; nothing is written.
         WriteError: if `out` cannot be written; what stood there stays.
     """
@@ -95,6 +97,7 @@ def convert_model(
         final = convert_graph(Job(graph=graph, recipe=recipe, image_input=image_input, samples=None))
     else:
         final, recipe = _quantize(model, graph, recipe, image_input, evidence.calibration, repair=repair, quiet=quiet)
+    check_operations(read_graph(final), quiet=quiet)
 
     with ThreadPoolExecutor(1) as beside, open_backend(final, threads=2) as backend:
         gzipped = beside.submit(gzip.compress, final, 6)
@@ -125,6 +128,7 @@ def convert_model(
         tolerance=TOLERANCES[recipe.precision],
         versions=tool_versions(),
     )
+    contract = replace(contract, ran=prove_runtimes(final, contract, quiet=quiet))
     file = modelfile.write(out, final, contract)
     assert file.contract is not None
     return Converted(path=Path(out), contract=file.contract, seconds=time.monotonic() - start)
