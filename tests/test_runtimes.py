@@ -33,7 +33,8 @@ FOREIGN = """
 class Interpreter:
     def __init__(self, **_): pass
     def allocate_tensors(self): pass
-    def get_input_details(self): return [{"name": "x", "index": 0, "shape": (9, 4), "dtype": "", "quantization": (0, 0)}]
+    def get_input_details(self):
+        return [{"name": "x", "index": 0, "shape": (9, 4), "dtype": "", "quantization": (0, 0)}]
     get_output_details = get_input_details
 """
 HANGING = "import time\ndef Interpreter(**_): time.sleep(60)\n"
