@@ -6,7 +6,7 @@ import platform
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +24,9 @@ from edgesdk_convert.calibrate import check_input, made_images
 from edgesdk_convert.compress import Lesson, compress, learn_quantized
 from edgesdk_convert.gate import Judge
 from edgesdk_convert.golden import TOLERANCES, make_golden
-from edgesdk_convert.inspect import read_graph
+from edgesdk_convert.inspect import Graph, read_graph
 from edgesdk_convert.network import Network
+from edgesdk_convert.runtimes import check_operations, prove_runtimes
 from edgesdk_convert.search import MADE_CALIBRATION, REPAIRS, Repair, Search, Trial
 from edgesdk_device.backends import open_backend
 
@@ -88,7 +89,7 @@ def convert_model(
 
     Raises:
         ConversionError: if the converter fails or does not do what was asked, or something must be learned and there
-            is nothing to learn on.
+            is nothing to learn on, or LiteRT in a process of its own does not give the golden outputs.
         GateError: if no file keeps what the recipe asks for; the best one is left beside under a name that says so.
         WriteError: if `out` cannot be written; what stood there stays.
     """
@@ -124,7 +125,7 @@ def convert_model(
         quiet=quiet,
     )
     best = search.find()
-    sealed = _seal(best, search, network, spec, image_input, output, source, evidence)
+    sealed = _seal(best, search, spec, image_input, output, source, evidence, quiet=quiet)
     failure = best.judged.failure(recipe)
     if failure:
         kept = out.with_name(f"{out.stem}.failed-gate{out.suffix}")
@@ -141,21 +142,24 @@ def convert_model(
 def _seal(
     best: Trial,
     search: Search,
-    network: Network,
     spec: ModelSpec,
     image_input: ImageInput,
     output: Output,
     source: Source,
     evidence: Evidence,
+    *,
+    quiet: bool,
 ) -> Contract:
-    """The contract of a file, with golden outputs from the file itself."""
+    """The contract of a file: golden outputs from the file itself, replayed in every runtime."""
     final, recipe = best.candidate.file, best.candidate.recipe
+    graph = read_graph(final)
+    check_operations(graph, quiet=quiet)
     with ThreadPoolExecutor(1) as beside, open_backend(final, threads=2) as backend:
         gzipped = beside.submit(gzip.compress, final, 6)
         check_input(backend, image_input, recipe)
         golden = make_golden(backend, image_input, evidence.test)
-        measured = _measure(final, search.network, best.judged.accuracy, gzipped)
-    return Contract(
+        measured = _measure(graph, len(final), search.network, best.judged.accuracy, gzipped)
+    contract = Contract(
         name=spec.name,
         spec=spec,
         source=source,
@@ -168,6 +172,7 @@ def _seal(
         tolerance=TOLERANCES[recipe.precision],
         versions=tool_versions(),
     )
+    return replace(contract, ran=prove_runtimes(final, contract, quiet=quiet))
 
 
 def tool_versions() -> dict[str, str]:
@@ -181,12 +186,13 @@ def tool_versions() -> dict[str, str]:
     return versions
 
 
-def _measure(final: bytes, network: Network, accuracy: Accuracy | None, gzipped: Future[bytes]) -> Measured:
-    graph = read_graph(final)
+def _measure(
+    graph: Graph, size_bytes: int, network: Network, accuracy: Accuracy | None, gzipped: Future[bytes]
+) -> Measured:
     return Measured(
         macs=graph.macs,
         parameters=network.parameters,
-        size_bytes=len(final),
+        size_bytes=size_bytes,
         gzip_bytes=len(gzipped.result()),
         sparsity=round(graph.sparsity, 6),
         accuracy=accuracy,

@@ -21,6 +21,7 @@ from edgesdk.errors import ConversionError
 from edgesdk_convert.jobs import Job
 
 LOG_TAIL = 600
+OTHER_LAYERS = "build the network from layers that need no Flex or custom operations, which no plain runtime knows"
 
 
 class Worker:
@@ -98,6 +99,15 @@ def run_job(job: Job) -> bytes:
         return worker.run(job)
 
 
+def _reason(error: Exception) -> str:
+    """One sentence: the operations that TFLite has not built in, or the head of the converter's long text."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    foreign = [line.split(": ")[1] for line in lines if line.startswith(("TF Select ops: ", "Custom ops: "))]
+    if foreign:
+        return f"TFLite has not built in {', '.join(foreign)}: {OTHER_LAYERS}"
+    return f"{type(error).__name__}: {' '.join(lines[:3])[:LOG_TAIL]}"
+
+
 def _serve() -> None:
     # Whatever a library prints goes to the log; the answers have the real stdout for themselves.
     answers = os.fdopen(os.dup(1), "wb")
@@ -115,8 +125,7 @@ def _serve() -> None:
         try:
             answer: tuple[bool, Any] = True, job.run()
         except Exception as error:  # whatever the converter raises is its reason
-            lines = [line for line in str(error).splitlines() if line.strip()]
-            answer = False, f"{type(error).__name__}: {' '.join(lines[:3])[:LOG_TAIL]}"
+            answer = False, _reason(error)
         _send(answers, answer)
 
 

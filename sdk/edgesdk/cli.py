@@ -107,6 +107,8 @@ def convert(options: argparse.Namespace) -> int:
             f"{_percent(proved['float_tflite'])}, this file {_percent(proved['final'])} (95 %: {low} to {high}), "
             f"same answer {_percent(facts['agreement'])}"
         )
+    ran = ", ".join(f"{row['runtime']} {row['version']}" for row in facts["runtimes"] if row["ok"])
+    print(f"  gave its golden outputs in {ran}, each in a process of its own")
     measured = verbs.bench([made.path], quick=True)[0]
     print(
         f"  {measured.invoke_ms.p50:.2f} ms invoke, {measured.frame_ms.p50:.2f} ms frame to label here "

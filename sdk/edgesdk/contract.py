@@ -139,12 +139,32 @@ class Golden:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ran:
+    """What one runtime gave for the golden inputs, in a process of its own where the file was made.
+
+    Attributes:
+        runtime: as in `edgesdk_device.backends.BACKENDS`.
+        version: of the runtime, "" if its package does not say.
+        ok: every output lies within the tolerance.
+        max_difference: the largest difference from a golden output; None where the runtime gave no numbers.
+        reason: one sentence where it refused the file, died on it or gave other outputs.
+    """
+
+    runtime: str
+    version: str
+    ok: bool
+    max_difference: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Contract:
     """Everything a device must know to run the model and to prove that it runs rightly.
 
     Attributes:
         attempts: the files that were tried, in order; the last that passed is this one.
         tolerance: runtime family ("cpu", "gpu", "npu") -> largest allowed difference from a golden output.
+        ran: the runtimes that were tried where the file was made; empty in files of older versions.
         versions: tool -> version that took part in making the file.
         sha256: of the model without the appended files.
     """
@@ -160,6 +180,7 @@ class Contract:
     attempts: tuple[Attempt, ...] = ()
     golden: tuple[Golden, ...] = ()
     tolerance: dict[str, float] = field(default_factory=dict)
+    ran: tuple[Ran, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
     sha256: str = ""
 

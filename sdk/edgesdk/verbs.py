@@ -18,6 +18,7 @@ from edgesdk.runfolder import Learning, Run, Transfer, name_run_folder
 from edgesdk.spec import ModelSpec
 
 if TYPE_CHECKING:
+    from edgesdk_convert.coverage import Coverage
     from edgesdk_convert.inspect import Graph
     from edgesdk_device.app import Seen
 
@@ -86,22 +87,32 @@ def verify(path: Path | str, *, backend: str = "auto", threads: int = 1) -> Veri
 
 @dataclass(frozen=True, kw_only=True)
 class Inspected:
-    """A file, checked, and its operations."""
+    """A file, checked, its operations, and what will run them.
+
+    Attributes:
+        too_new: the operations for which tflite-runtime 2.14 refuses the file, a phrase each.
+        coverage: how many operations each delegate would likely take: a guess.
+    """
 
     file: modelfile.ModelFile
     graph: "Graph"
+    too_new: tuple[str, ...]
+    coverage: "tuple[Coverage, ...]"
 
 
 def inspect(path: Path | str) -> Inspected:
-    """Read what is inside a .tflite: operations, multiply-adds, bytes, contract.
+    """Read what is inside a .tflite: operations, multiply-adds, bytes, contract, and what will run it.
 
     Raises:
         ModelFileError: if the file is missing or damaged.
     """
+    from edgesdk_convert.coverage import guess_coverage
     from edgesdk_convert.inspect import read_graph
+    from edgesdk_convert.opversions import too_new
 
     file = modelfile.read(path)
-    return Inspected(file=file, graph=read_graph(file.content))
+    graph = read_graph(file.content)
+    return Inspected(file=file, graph=graph, too_new=too_new(graph), coverage=guess_coverage(graph))
 
 
 def bench(
