@@ -58,7 +58,6 @@ def converting(folder: Path) -> dict[str, list[float]]:
 
     from edgesdk_convert.convert import Evidence, convert_model
     from edgesdk_convert.network import from_keras
-    from edgesdk_convert.search import REPAIRS
     from edgesdk_train.models import build_model
 
     model = build_model(SPEC)
@@ -74,9 +73,8 @@ def converting(folder: Path) -> dict[str, list[float]]:
             image_input=INPUT,
             output=Output(labels=tuple("0123456789")),
             source=Source(),
-            recipe=Recipe(precision=precision, io=io),  # type: ignore[arg-type]
+            recipe=Recipe(precision=precision, io=io, repairs=Recipe().repairs if repair else ()),  # type: ignore[arg-type]
             evidence=Evidence(calibration=pixels),
-            repairs=REPAIRS if repair else (),
             out=folder / f"{precision}.tflite",
         )
 

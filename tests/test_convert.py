@@ -189,10 +189,10 @@ def test_a_fragile_network_is_repaired(run_folder: Path, tmp_path: Path, capfd: 
 
 def test_selective_quantization_leaves_the_blamed_operations_float(run_folder: Path, tmp_path: Path) -> None:
     """Without the other repairs, the operations around the fragile layer are found and stay float."""
-    recipe = Recipe(precision="int8", io="uint8", max_drop=0.5)
+    recipe = Recipe(precision="int8", io="uint8", max_drop=0.5, repairs=())
     known = learned(run_folder)
     known["evidence"] = replace(known["evidence"], lesson=None, more_calibration=None)
-    file = convert_built(fragile(run_folder), tmp_path / "m.tflite", recipe=recipe, repairs=(), **known)
+    file = convert_built(fragile(run_folder), tmp_path / "m.tflite", recipe=recipe, **known)
     assert file.contract.recipe.precision == "int8"
     assert "float32 where" in file.contract.recipe.steps[-1]
     assert "conv_dw_4" in file.contract.recipe.steps[-1] or "conv_pw_3" in file.contract.recipe.steps[-1]

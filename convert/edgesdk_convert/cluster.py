@@ -11,7 +11,7 @@ import tf_keras as keras
 from edgesdk.preprocess import ImageInput
 from edgesdk.quiet import import_tfmot
 from edgesdk_convert.compress import Lesson
-from edgesdk_convert.finetune import finetune
+from edgesdk_convert.finetune import copied, finetune, wrapped
 from edgesdk_convert.prune import prunable
 
 EPOCHS = 8
@@ -32,21 +32,18 @@ def cluster(
     from tensorflow_model_optimization.python.core.clustering.keras.experimental.cluster import cluster_weights
 
     keras.utils.set_random_seed(lesson.seed)  # the first centroids are drawn
-    copy = keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
     start = tfmot.clustering.keras.CentroidInitialization.KMEANS_PLUS_PLUS
 
     def wrap(layer: Any) -> Any:
-        if not prunable(layer):
-            return layer
         return cluster_weights(
             layer, number_of_clusters=clusters, cluster_centroids_init=start, preserve_sparsity=keep_zeros
         )
 
-    wrapped = keras.models.clone_model(copy, clone_function=wrap)
-    count = sum(prunable(layer) for layer in copy.layers)
+    clustering = wrapped(model, prunable, wrap)
+    count = sum(prunable(layer) for layer in model.layers)
     name = f"cluster {clusters}" + (" zeros" if keep_zeros else "")
     epochs = lesson.epochs or EPOCHS
-    finetune(wrapped, name, model, image_input, lesson, epochs=epochs, rate=RATE, quiet=quiet)
+    finetune(clustering, name, model, image_input, lesson, epochs=epochs, rate=RATE, quiet=quiet)
     words = f"clustered {count} layers to {clusters} values each" + (", zeros kept" if keep_zeros else "")
-    return tfmot.clustering.keras.strip_clustering(wrapped), words
+    stripped = tfmot.clustering.keras.strip_clustering(clustering)
+    return copied(model, stripped.get_weights()), words

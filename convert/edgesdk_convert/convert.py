@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from edgesdk import modelfile
 from edgesdk.atomic import check_writable
-from edgesdk.contract import Accuracy, Contract, Measured, Output, Source
+from edgesdk.contract import Contract, Measured, Output, Source
 from edgesdk.converted import Converted
 from edgesdk.errors import ConversionError, GateError
 from edgesdk.preprocess import ImageInput, Pixels
@@ -22,12 +22,12 @@ from edgesdk.recipe import CALIBRATED, Recipe
 from edgesdk.spec import ModelSpec
 from edgesdk_convert.calibrate import check_input, made_images
 from edgesdk_convert.compress import Lesson, compress, learn_quantized
-from edgesdk_convert.gate import Judge
+from edgesdk_convert.gate import Judge, Judged
 from edgesdk_convert.golden import TOLERANCES, make_golden
 from edgesdk_convert.inspect import Graph, read_graph
 from edgesdk_convert.network import Network
 from edgesdk_convert.runtimes import check_operations, prove_runtimes
-from edgesdk_convert.search import MADE_CALIBRATION, REPAIRS, Repair, Search, Trial
+from edgesdk_convert.search import MADE_CALIBRATION, Search, Trial
 from edgesdk_device.backends import open_backend
 
 TOOLS = (
@@ -70,7 +70,6 @@ def convert_model(
     recipe: Recipe,
     evidence: Evidence,
     out: Path,
-    repairs: tuple[Repair, ...] = REPAIRS,
     quiet: bool = True,
 ) -> Converted:
     """Compress, convert, prove and write.
@@ -81,7 +80,6 @@ def convert_model(
         recipe: what is asked for.
         evidence: images to learn on, to calibrate and to judge on.
         out: the file's final name.
-        repairs: what may mend int8 beside better ranges; () leaves it plain.
         quiet: no progress bar, no remarks.
 
     Returns:
@@ -119,8 +117,6 @@ def convert_model(
         judge=judge,
         photos=evidence.calibration if recipe.precision in CALIBRATED else None,
         more_photos=evidence.more_calibration,
-        # Equalization scales each weight by its input channel, and clustered weights would no longer be few.
-        repairs=tuple(repair for repair in repairs if not (recipe.cluster and repair == "equalize")),
         learn_quantized=learn_quantized(recipe, image_input, evidence.lesson, quiet=quiet),
         quiet=quiet,
     )
@@ -158,7 +154,7 @@ def _seal(
         gzipped = beside.submit(gzip.compress, final, 6)
         check_input(backend, image_input, recipe)
         golden = make_golden(backend, image_input, evidence.test)
-        measured = _measure(graph, len(final), search.network, best.judged.accuracy, gzipped)
+        measured = _measure(graph, len(final), search.network, best.judged, gzipped)
     contract = Contract(
         name=spec.name,
         spec=spec,
@@ -186,14 +182,13 @@ def tool_versions() -> dict[str, str]:
     return versions
 
 
-def _measure(
-    graph: Graph, size_bytes: int, network: Network, accuracy: Accuracy | None, gzipped: Future[bytes]
-) -> Measured:
+def _measure(graph: Graph, size_bytes: int, network: Network, judged: Judged, gzipped: Future[bytes]) -> Measured:
     return Measured(
         macs=graph.macs,
         parameters=network.parameters,
         size_bytes=size_bytes,
         gzip_bytes=len(gzipped.result()),
         sparsity=round(graph.sparsity, 6),
-        accuracy=accuracy,
+        signal_to_noise_db=round(judged.signal_to_noise_db, 2),
+        accuracy=judged.accuracy,
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import tf_keras as keras
 
 from edgesdk.atomic import make_folder, write_bytes
 from edgesdk.preprocess import ImageInput
@@ -14,6 +15,27 @@ from edgesdk_train.loop import CHECKPOINT_FILE, Stage, run_stage
 from edgesdk_train.transfer import freeze_batchnorm
 
 LEARNED_FILE = "learned.npz"
+
+
+def copied(model: Any, weights: Any = None) -> Any:
+    """A model of the same layers, each with one input of its own, and the same (or the given) weights."""
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights() if weights is None else weights)
+    return copy
+
+
+def wrapped(model: Any, chosen: Callable[[Any], bool], wrap: Callable[[Any], Any]) -> Any:
+    """A copy of a model in which `wrap` got each layer that is `chosen`."""
+    copy = copied(model)
+
+    def clone(layer: Any) -> Any:
+        return wrap(layer) if chosen(layer) else type(layer).from_config(layer.get_config())
+
+    made = keras.models.clone_model(copy, clone_function=clone)
+    for before, after in zip(copy.layers, made.layers, strict=True):
+        if not chosen(before):
+            after.set_weights(before.get_weights())
+    return made
 
 
 def finetune(

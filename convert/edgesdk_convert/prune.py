@@ -6,12 +6,10 @@ M. Zhu and S. Gupta, To prune, or not to prune: exploring the efficacy of prunin
 
 from typing import Any
 
-import tf_keras as keras
-
 from edgesdk.preprocess import ImageInput
 from edgesdk.quiet import import_tfmot
 from edgesdk_convert.compress import Lesson
-from edgesdk_convert.finetune import finetune
+from edgesdk_convert.finetune import copied, finetune, wrapped
 
 EPOCHS = 16
 RATE = 3e-4
@@ -29,8 +27,6 @@ def prune(model: Any, sparsity: float, image_input: ImageInput, lesson: Lesson, 
         sparsity: share of zeros in each layer that is pruned.
     """
     tfmot = import_tfmot()
-    copy = keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
     epochs = lesson.epochs or EPOCHS
     ramp = max(1, round(RAMP * epochs))
     steps = -(-len(lesson.train.labels) // lesson.batch)
@@ -38,13 +34,10 @@ def prune(model: Any, sparsity: float, image_input: ImageInput, lesson: Lesson, 
         initial_sparsity=0.0, final_sparsity=sparsity, begin_step=0, end_step=ramp * steps, frequency=max(1, steps // 8)
     )
 
-    def wrap(layer: Any) -> Any:
-        if not prunable(layer):
-            return layer
-        return tfmot.sparsity.keras.prune_low_magnitude(layer, pruning_schedule=schedule)
-
-    wrapped = keras.models.clone_model(copy, clone_function=wrap)
-    wrappers = [layer for layer in wrapped.layers if hasattr(layer, "pruning_step")]
+    pruning = wrapped(
+        model, prunable, lambda layer: tfmot.sparsity.keras.prune_low_magnitude(layer, pruning_schedule=schedule)
+    )
+    wrappers = [layer for layer in pruning.layers if hasattr(layer, "pruning_step")]
     for wrapper in wrappers:
         wrapper.pruning_step.assign(0)
 
@@ -54,7 +47,7 @@ def prune(model: Any, sparsity: float, image_input: ImageInput, lesson: Lesson, 
             wrapper.pruning_obj.weight_mask_op()
 
     finetune(
-        wrapped,
+        pruning,
         f"prune {sparsity:g}",
         model,
         image_input,
@@ -65,7 +58,9 @@ def prune(model: Any, sparsity: float, image_input: ImageInput, lesson: Lesson, 
         after_step=mask,
         quiet=quiet,
     )
-    return tfmot.sparsity.keras.strip_pruning(wrapped), f"pruned {len(wrappers)} layers to {100 * sparsity:g} % zeros"
+    stripped = tfmot.sparsity.keras.strip_pruning(pruning)
+    words = f"pruned {len(wrappers)} layers to {100 * sparsity:g} % zeros"
+    return copied(model, stripped.get_weights()), words
 
 
 def prunable(layer: Any) -> bool:

@@ -7,13 +7,11 @@ not there.
 
 from typing import Any
 
-import tf_keras as keras
-
 from edgesdk.errors import ConversionError
 from edgesdk.preprocess import ImageInput
 from edgesdk.quiet import import_tfmot
 from edgesdk_convert.compress import Lesson
-from edgesdk_convert.finetune import finetune
+from edgesdk_convert.finetune import copied, finetune
 
 EPOCHS = 8
 RATE = 3e-5
@@ -38,10 +36,8 @@ def train_quantized(
         ConversionError: names the layer that cannot be trained this way.
     """
     tfmot = import_tfmot()
-    copy = keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
     try:
-        annotated = tfmot.quantization.keras.quantize_annotate_model(copy)
+        annotated = tfmot.quantization.keras.quantize_annotate_model(copied(model))
         aware = tfmot.quantization.keras.quantize_apply(annotated, _scheme(tfmot, keep_zeros, keep_clusters))
     except (ValueError, RuntimeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:160]

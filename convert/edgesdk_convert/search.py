@@ -8,13 +8,13 @@ int8 hurts most, quantization-aware training, int16 activations, float16 weights
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 from edgesdk.contract import Attempt
 from edgesdk.errors import ConversionError
 from edgesdk.preprocess import ImageInput, Pixels
 from edgesdk.progress import remark
-from edgesdk.recipe import Io, Recipe
+from edgesdk.recipe import Io, Recipe, Repair
 from edgesdk_convert.biascorrect import correct_biases
 from edgesdk_convert.calibrate import add_anchors, check_photos, clip_ranges, made_images
 from edgesdk_convert.equalize import equalize
@@ -28,10 +28,6 @@ MADE_CALIBRATION = 32
 FAITHFUL_DB = 40.0  # signal to noise of the outputs before the softmax above which no repair is tried
 REPAIR_WORDS = {"equalize": "equalization", "correct_biases": "bias correction"}
 FLOAT_LAYERS = (1, 2, 4, 8, 16)  # how many operations selective quantization leaves in float32, one try each
-
-#: The data-free repairs, by the names of their functions.
-Repair = Literal["equalize", "correct_biases"]
-REPAIRS: tuple[Repair, ...] = ("equalize", "correct_biases")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +57,6 @@ class Search:
         recipe: what is asked for.
         photos: uint8 [n, height, width, channels] to calibrate on, without labels; None: generated pictures.
         more_photos: gives up to five times as many, for a gate that fails.
-        repairs: those that may be tried, together; () leaves int8 plain.
         learn_quantized: quantization-aware training, model -> model; None where there is nothing to learn from.
     """
 
@@ -71,7 +66,6 @@ class Search:
     judge: Judge
     photos: Pixels | None = None
     more_photos: Callable[[], Pixels] | None = None
-    repairs: tuple[Repair, ...] = ()
     learn_quantized: Callable[[Any], Any] | None = None
     quiet: bool = True
     trials: list[Trial] = field(default_factory=list)
@@ -107,6 +101,11 @@ class Search:
         return Samples(pixels=add_anchors(self._shown), image_input=self.image_input)
 
     @property
+    def _repairs(self) -> tuple[Repair, ...]:
+        """Equalization scales each weight by its input channel: clustered weights would no longer be few."""
+        return tuple(repair for repair in self.recipe.repairs if not (self.recipe.cluster and repair == "equalize"))
+
+    @property
     def _gated(self) -> bool:
         return self.recipe.max_drop is not None or self.recipe.min_snr is not None
 
@@ -138,20 +137,20 @@ class Search:
         if not self._done:
             step = "int8 with ranges clipped to 99.99 % of the values"
             yield self._int8(step, self.network, samples, clipped=True)
-        if self.photos is None or self.network.layers is None or not self.repairs:
+        if self.photos is None or self.network.layers is None or not self._repairs:
             return
         if self._done and self.best.choice_db >= FAITHFUL_DB:
             return
-        names = " and ".join(name for repair, name in REPAIR_WORDS.items() if repair in self.repairs)
+        names = " and ".join(name for repair, name in REPAIR_WORDS.items() if repair in self._repairs)
         self._repaired_step = f"int8 after {names} on {len(self._shown)} unlabelled photos"
         yield self._int8(self._repaired_step, self._repair(), samples)
 
     def _repair(self, float_layers: frozenset[str] = frozenset()) -> Network:
         """The network with equal channels and corrected biases, but for layers that stay float."""
         model = self.network.layers
-        if "equalize" in self.repairs:
+        if "equalize" in self._repairs:
             model = equalize(model, self._shown, self.image_input)
-        if "correct_biases" in self.repairs:
+        if "correct_biases" in self._repairs:
             model = correct_biases(model, self._shown, self.image_input, float_layers)
         return from_keras(model, self.image_input)
 
@@ -168,7 +167,7 @@ class Search:
             more = f" and {count - 4} more" if count > 4 else ""
             step = f"{start.attempt.step}, float32 where {share:.0f} % of the noise arose ({short}{more})"
             calibrated, float_file = start.calibrated, start.float_file
-            if start.attempt.step == self._repaired_step and "correct_biases" in self.repairs:
+            if start.attempt.step == self._repaired_step and "correct_biases" in self._repairs:
                 # A bias that makes up for rounded weights is wrong beside weights that are not.
                 float_file = self._repair(self._layers_of(names)).float_file
                 calibrated = run_job(Calibrate(float_file=float_file, samples=self._samples))

@@ -87,7 +87,7 @@ def convert(options: argparse.Namespace) -> int:
         qat=options.qat,
         max_drop=options.max_drop,
         min_snr=options.min_snr,
-        repair=not options.no_repair,
+        repairs=() if options.no_repair else None,
         out=options.out,
         quiet=options.quiet,
     )

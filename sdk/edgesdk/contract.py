@@ -78,13 +78,18 @@ class Accuracy:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """Counts of this model: multiply-adds, float network's parameters, bytes without metadata, share of zeros."""
+    """Counts of this model: multiply-adds, float network's parameters, bytes without metadata, share of zeros.
+
+    Attributes:
+        signal_to_noise_db: of the outputs before the softmax against the float network's; 200 where they are equal.
+    """
 
     macs: int
     parameters: int
     size_bytes: int
     gzip_bytes: int
     sparsity: float
+    signal_to_noise_db: float | None = None
     accuracy: Accuracy | None = None
 
 

@@ -23,7 +23,7 @@ from edgesdk.data import (
 from edgesdk.errors import DataError, RunError, WeightsError
 from edgesdk.preprocess import ImageInput, Pixels, Resize
 from edgesdk.progress import remark
-from edgesdk.recipe import RECIPES, Io, Precision, Recipe
+from edgesdk.recipe import RECIPES, Io, Precision, Recipe, Repair
 from edgesdk.runfolder import MODEL_FILE, Learning, Transfer, name_run_folder, read_run
 from edgesdk.spec import ModelSpec
 
@@ -52,7 +52,7 @@ def convert(
     qat: bool = False,
     max_drop: float | None = None,
     min_snr: float | None = None,
-    repair: bool = True,
+    repairs: tuple[Repair, ...] | None = None,
     out: Path | str | None = None,
     resize: Resize = "crop",
     transfer: Transfer = "auto",
@@ -68,7 +68,7 @@ def convert(
         model: a run folder of `train`. Without it the network is built: from `weights`, learned on `data` unless the
             weights already tell these very classes apart, and on the embedded `digits` where neither is given.
         recipe: "tiny", "fast", "accurate" or a `Recipe`; the options after it change what it says.
-        repair: mend int8 by equalization and bias correction where that helps.
+        repairs: what may mend int8 where it helps; () for plain int8, None for all.
         out: the file's name; `<model>_<data>_<precision>.tflite` in the working folder if None. What is learned on
             the way lies beside it in a run folder, and a second call continues or reuses it.
 
@@ -81,7 +81,7 @@ def convert(
     asked = _recipe(
         recipe,
         {"precision": quantize, "io": io, "shrink": shrink, "prune": prune, "cluster": cluster, "qat": qat or None}
-        | {"max_drop": max_drop, "min_snr": min_snr},
+        | {"max_drop": max_drop, "min_snr": min_snr, "repairs": repairs},
     )
     spec = ModelSpec(arch=arch, width=width, res=res, classes=UNTRAINED_CLASSES)
     learning = Learning(transfer=transfer, epochs=epochs, batch=batch, seed=seed, flip=flip)
@@ -93,15 +93,15 @@ def convert(
     if model is not None:
         run = read_run(model)
         path = Path(out) if out is not None else Path(f"{run.spec.name}_{run.source.dataset}_{asked.precision}.tflite")
-        return _convert_run(Path(model), asked, data, path, repair=repair, quiet=quiet)
+        return _convert_run(Path(model), asked, data, path, quiet=quiet)
     plan = _plan(spec, data, weights, resize)
     name = f"{plan.spec.name}_{plan.dataset.name}" if plan.dataset else plan.spec.name
     path = Path(out) if out is not None else Path(f"{name}_{asked.precision}.tflite")
     if not plan.learns or plan.dataset is None:
-        return _convert_built(plan, asked, path, repair=repair, quiet=quiet)
+        return _convert_built(plan, asked, path, quiet=quiet)
     folder = path.with_suffix(".run") if out is not None else name_run_folder(plan.spec, plan.dataset.name)
     _learn_or_reuse(plan, learning, folder, str(data), quiet=quiet)
-    return _convert_run(folder, asked, None, path, repair=repair, quiet=quiet)
+    return _convert_run(folder, asked, None, path, quiet=quiet)
 
 
 def _recipe(base: str | Recipe | None, changes: dict[str, Any]) -> Recipe:
@@ -184,9 +184,7 @@ def _learn_or_reuse(plan: _Plan, learning: Learning, folder: Path, data: str, *,
     )
 
 
-def _convert_run(
-    folder: Path, recipe: Recipe, data: Path | str | None, out: Path, *, repair: bool, quiet: bool
-) -> Converted:
+def _convert_run(folder: Path, recipe: Recipe, data: Path | str | None, out: Path, *, quiet: bool) -> Converted:
     run = read_run(folder)
     if not run.finished or not (folder / MODEL_FILE).is_file():
         raise RunError(f"{folder} is unfinished: finish it with `edgesdk train {run.data} -o {folder} --resume`")
@@ -204,7 +202,6 @@ def _convert_run(
     from edgesdk_convert.convert import convert_model
     from edgesdk_convert.load import load_network
     from edgesdk_convert.network import from_keras
-    from edgesdk_convert.search import REPAIRS
 
     return convert_model(
         from_keras(load_network(folder / MODEL_FILE), run.input),
@@ -215,15 +212,13 @@ def _convert_run(
         recipe=recipe,
         evidence=_evidence(split_dataset(dataset), run.input, run.learning, folder, quiet=quiet),
         out=out,
-        repairs=REPAIRS if repair else (),
         quiet=quiet,
     )
 
 
-def _convert_built(plan: _Plan, recipe: Recipe, out: Path, *, repair: bool, quiet: bool) -> Converted:
+def _convert_built(plan: _Plan, recipe: Recipe, out: Path, *, quiet: bool) -> Converted:
     from edgesdk_convert.convert import Evidence, convert_model
     from edgesdk_convert.network import from_keras
-    from edgesdk_convert.search import REPAIRS
     from edgesdk_train.learn import build_network
 
     built = build_network(plan.spec, plan.weights)
@@ -242,7 +237,6 @@ def _convert_built(plan: _Plan, recipe: Recipe, out: Path, *, repair: bool, quie
         recipe=recipe,
         evidence=evidence,
         out=out,
-        repairs=REPAIRS if repair else (),
         quiet=quiet,
     )
 

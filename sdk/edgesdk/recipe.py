@@ -6,6 +6,8 @@ from typing import Literal
 
 Precision = Literal["float32", "float16", "dynamic", "int8", "int16x8"]
 Io = Literal["float32", "uint8", "int8"]
+#: What mends int8 without labels: see `edgesdk_convert.equalize` and `edgesdk_convert.biascorrect`.
+Repair = Literal["equalize", "correct_biases"]
 
 #: Precisions whose activations need ranges.
 CALIBRATED = ("int8", "int16x8")
@@ -25,6 +27,7 @@ class Recipe:
         qat: quantization-aware training, int8 only.
         max_drop: points of top-1 that may be lost against the float network; None: any.
         min_snr: signal to noise that the outputs before the softmax must keep, in dB; None: any.
+        repairs: those that int8 may get where they help.
         calibration: number of images that set the activations' ranges, anchors included.
         steps: what was done, in order, in words.
 
@@ -40,6 +43,7 @@ class Recipe:
     qat: bool = False
     max_drop: float | None = None
     min_snr: float | None = None
+    repairs: tuple[Repair, ...] = ("equalize", "correct_biases")
     calibration: int = 0
     steps: tuple[str, ...] = ()
 
