@@ -94,8 +94,7 @@ def main() -> None:
             # Five rounds through the three files of one seed: a slow minute of the machine meets all of them.
             rounds = [verbs.bench([file.path for file in made[0]], quiet=False) for _ in range(5)]
             for index, network in enumerate(NETWORKS):
-                contracts = [files[index].contract for files in made]
-                measured = [contract.measured for contract in contracts if contract is not None]
+                measured = [files[index].required_contract().measured for files in made]
                 proved = [item.accuracy for item in measured if item.accuracy is not None]
                 milliseconds = statistics.median(measurements[index].invoke_ms.p50 for measurements in rounds)
                 fact = {
