@@ -97,8 +97,11 @@ def test_imagenet_without_a_network_says_the_ways_out(monkeypatch: pytest.Monkey
     monkeypatch.setattr(w, "KERAS_MOBILENET", "http://127.0.0.1:9/")  # nothing listens there
     with pytest.raises(WeightsError, match=r"cannot be downloaded.*--weights FILE.h5.*--weights none"):
         w.find_weights("imagenet", ModelSpec(width=0.5, res=160))
-    with pytest.raises(WeightsError, match=r"no ImageNet weights are published for mobilenet_v1_0.6_160"):
+    with pytest.raises(WeightsError, match=r"mobilenet_7_5_160_tf.h5 cannot be downloaded"):  # the next wider one
         w.find_weights("imagenet", ModelSpec(width=0.6, res=160))
+    for spec in (ModelSpec(width=1.2, res=160), ModelSpec(width=0.5, res=150)):
+        with pytest.raises(WeightsError, match=f"no ImageNet weights are published for {spec.name}"):
+            w.find_weights("imagenet", spec)
 
 
 def test_a_download_is_checked_and_kept(keras_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

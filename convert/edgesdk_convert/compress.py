@@ -44,7 +44,7 @@ def compress(
     *,
     quiet: bool,
 ) -> tuple[Network, Recipe]:
-    """Prune and cluster as the recipe asks.
+    """Shrink, prune and cluster as the recipe asks.
 
     Returns:
         The float network that came out, and the recipe with what was done in words.
@@ -62,6 +62,27 @@ def compress(
     if lesson is None:
         raise ConversionError(f"{asked} must learn again: add --data DIR with photos of the network's classes")
     model, steps = network.layers, recipe.steps
+    if recipe.shrink is not None:
+        from edgesdk_convert.finetune import lesson_folder
+        from edgesdk_train.shrink import shrink
+
+        taught = lesson()
+        folder = lesson_folder(f"shrink {recipe.shrink:g}", model, taught)
+        shrunk = shrink(
+            model,
+            recipe.shrink,
+            taught.train,
+            taught.val,
+            image_input,
+            folder,
+            seed=taught.seed,
+            batch=taught.batch,
+            flip=taught.flip,
+            quiet=quiet,
+        )
+        model = shrunk.model
+        before, after = shrunk.macs_before / 1e6, shrunk.macs_after / 1e6
+        steps = (*steps, f"shrunk from {before:.1f} to {after:.1f} M multiply-adds")
     if recipe.prune:
         from edgesdk_convert.prune import prune
 
@@ -73,7 +94,7 @@ def compress(
         model, words = cluster(model, recipe.cluster, image_input, lesson(), keep_zeros=recipe.prune > 0, quiet=quiet)
         steps = (*steps, words)
     learned = network if model is network.layers else from_keras(model, image_input)
-    return replace(learned, parameters=network.parameters), replace(recipe, steps=steps)
+    return learned, replace(recipe, steps=steps)
 
 
 def learn_quantized(

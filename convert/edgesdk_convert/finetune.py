@@ -3,6 +3,7 @@
 import hashlib
 import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import tf_keras as keras
 from edgesdk.atomic import make_folder, write_bytes
 from edgesdk.preprocess import ImageInput
 from edgesdk_convert.compress import Lesson
+from edgesdk_train.distill import distillation
 from edgesdk_train.loop import CHECKPOINT_FILE, Stage, run_stage
 from edgesdk_train.transfer import freeze_batchnorm
 
@@ -51,7 +53,9 @@ def finetune(
     after_step: Callable[[], None] | None = None,
     quiet: bool,
 ) -> None:
-    """Teach a wrapped model in place, its batch-norm frozen; or give it the weights that an earlier call taught it.
+    """Teach a wrapped model in place, or give it the weights that an earlier call taught it.
+
+    It learns from the answers of the network that it was, batch-norm frozen.
 
     Args:
         model: what learns.
@@ -73,15 +77,23 @@ def finetune(
         seed=lesson.seed,
         keep_from=keep_from,
     )
-    folder = lesson.folder / f"{name.replace(' ', '-')}-{_digest(stage, parent, lesson)}"
+    folder = lesson_folder(name, parent, lesson, stage)
     kept = folder / LEARNED_FILE
     if kept.is_file():
         with np.load(kept, allow_pickle=False) as saved:
             model.set_weights([saved[f"weight_{i}"] for i in range(len(model.weights))])
         return
-    make_folder(folder)
     run_stage(
-        model, stage, lesson.train, lesson.val, image_input, folder, resume=True, quiet=quiet, after_step=after_step
+        model,
+        stage,
+        lesson.train,
+        lesson.val,
+        image_input,
+        make_folder(folder),
+        objective=distillation(model, parent, {}),
+        resume=True,
+        quiet=quiet,
+        after_step=after_step,
     )
     buffer = io.BytesIO()
     np.savez(buffer, **{f"weight_{i}": array for i, array in enumerate(model.get_weights())})
@@ -89,8 +101,9 @@ def finetune(
     (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
 
 
-def _digest(stage: Stage, parent: Any, lesson: Lesson) -> str:
-    digest = hashlib.sha256(repr(stage).encode())
+def lesson_folder(name: str, parent: Any, lesson: Lesson, stage: Stage | None = None) -> Path:
+    """Where a step's learning is kept: another network, other photos or settings have another folder."""
+    digest = hashlib.sha256(repr((stage, lesson.seed, lesson.batch, lesson.flip)).encode())
     for array in (*parent.get_weights(), lesson.train.labels, lesson.train.pixels):
         digest.update(array.tobytes())
-    return digest.hexdigest()[:12]
+    return lesson.folder / f"{name.replace(' ', '-')}-{digest.hexdigest()[:12]}"

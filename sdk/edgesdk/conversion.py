@@ -136,13 +136,16 @@ def _plan(spec: ModelSpec, data: Path | str | None, weights: str | None, resize:
     labels = tuple(f"class {index}" for index in range(spec.classes))
     learns = True
     if weights != "none":
+        from edgesdk_train.narrow import wider_spec
         from edgesdk_train.weights import find_weights, head_classes, imagenet_labels, read_weights
 
-        known = head_classes(read_weights(find_weights(weights, spec)))
+        pretrained = read_weights(find_weights(weights, spec))
+        known = head_classes(pretrained)
         names, synsets = imagenet_labels()
         if known == len(names):
             labels = names
-            learns = dataset is not None and dataset.classes != names and dataset.synsets != synsets
+            foreign = dataset is not None and dataset.classes != names and dataset.synsets != synsets
+            learns = foreign or wider_spec(spec, pretrained) is not None
         elif dataset is None:
             raise WeightsError(
                 f"{weights} has "

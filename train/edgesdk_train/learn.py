@@ -8,12 +8,14 @@ from typing import Any
 from edgesdk.atomic import make_folder, write_bytes
 from edgesdk.contract import Source
 from edgesdk.data import Dataset, Images, load_images, remark_skipped, split_dataset
-from edgesdk.errors import RunError
+from edgesdk.errors import RunError, WeightsError
 from edgesdk.preprocess import ImageInput
+from edgesdk.progress import remark
 from edgesdk.runfolder import MODEL_FILE, Learning, Run, read_run, write_run
 from edgesdk.spec import ModelSpec
 from edgesdk_train.loop import CHECKPOINT_FILE, Epoch, Stage, evaluator, run_stage
 from edgesdk_train.models import architecture
+from edgesdk_train.narrow import narrow, wider_spec
 from edgesdk_train.transfer import freeze_batchnorm, train_head
 from edgesdk_train.weights import Pretrained, find_weights, load_weights, read_weights
 
@@ -46,9 +48,17 @@ def build_network(spec: ModelSpec, weights: str) -> Network:
 
     Raises:
         ValueError: if there is no such architecture.
-        WeightsError: if the weights are missing, damaged or of another network.
+        WeightsError: if the weights are missing, damaged or of another network, or of a wider one, whose channels
+            are of no use before they have learned.
     """
-    return fill_network(spec, None if weights == "none" else read_weights(find_weights(weights, spec)))
+    pretrained = None if weights == "none" else read_weights(find_weights(weights, spec))
+    wider = None if pretrained is None else wider_spec(spec, pretrained)
+    if pretrained is not None and wider is not None:
+        raise WeightsError(
+            f"{pretrained.name} is of width {wider.width:.3g}, its channels answer nothing at width {spec.width:g} "
+            "before they have learned again: add --data DIR with photos to learn from"
+        )
+    return fill_network(spec, pretrained)
 
 
 def fill_network(spec: ModelSpec, pretrained: Pretrained | None) -> Network:
@@ -103,9 +113,11 @@ def learn(
     learning = _settled(learning, dataset, weights)
     start = time.monotonic()
     pretrained = None if weights == "none" else read_weights(find_weights(weights, spec))
+    wider = None if pretrained is None else wider_spec(spec, pretrained)
+    origin = "none" if pretrained is None else pretrained.name
     source = Source(
         paper=architecture(spec.arch).paper,
-        weights="none" if pretrained is None else pretrained.name,
+        weights=origin if wider is None else f"{origin}, the most important channels of its width {wider.width:.3g}",
         trained=True,
         dataset=dataset.name,
         fingerprint=dataset.fingerprint,
@@ -116,13 +128,21 @@ def learn(
         return found
 
     keras.utils.set_random_seed(learning.seed)
-    network = fill_network(spec, pretrained)
+    network = fill_network(spec, pretrained if wider is None else None)
     parts: dict[str, Images] = {}
     for split in ("train", "val", "test"):
         photos = [photo for photo in dataset.photos if photo.split == split]
         parts[split] = load_images(photos, image_input, quiet=quiet)
     skipped = [path for part in parts.values() for path in part.skipped]
     remark_skipped(skipped, quiet=quiet)
+    if pretrained is not None and wider is not None:
+        remark(
+            f"no weights of width {spec.width:g}: taking the most important channels of {origin.split()[0]}, width "
+            f"{wider.width:.3g}",
+            quiet=quiet,
+        )
+        body = fill_network(wider, pretrained).model
+        narrow(body, network.model, parts["train"].pixels, image_input, seed=learning.seed)
     history = _run_stages(network.model, learning, parts, image_input, folder, resume=resume, quiet=quiet)
 
     _, top1, probabilities = evaluator(network.model, image_input)(parts["test"])

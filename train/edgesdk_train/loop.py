@@ -20,6 +20,9 @@ from edgesdk.preprocess import ImageInput, Pixels, to_tensor, value_table
 from edgesdk.progress import progress
 from edgesdk_train.augment import augment
 
+#: (values float32 [batch, h, w, c], labels int32 [batch]) -> (mean loss, logits [batch, classes])
+Objective = Callable[[Any, Any], tuple[Any, Any]]
+
 CHECKPOINT_FILE = "checkpoint.npz"
 WARMUP_SHARE = 0.08
 
@@ -85,12 +88,15 @@ def run_stage(
     image_input: ImageInput,
     folder: Path,
     *,
+    objective: Objective | None = None,
     start_loss: float = float("inf"),
     resume: bool = False,
     quiet: bool = True,
     after_step: Callable[[], None] | None = None,
 ) -> tuple[Epoch, ...]:
     """Train every trainable layer of `model` in place; it ends with the best epoch's weights.
+
+    What is minimized is `objective`, the labels' cross-entropy where none is given.
 
     Where `start_loss` is given (the validation loss of the weights that come in), no epoch above it is ever kept.
     `after_step` is called after each step of the optimizer: pruning masks its weights there.
@@ -109,7 +115,7 @@ def run_stage(
     path = folder / CHECKPOINT_FILE
     if resume and path.is_file():
         state, best = _load_checkpoint(path, stage, model, optimizer)
-    step = _train_step(model, optimizer, image_input)
+    step = _train_step(model, optimizer, image_input, objective or cross_entropy(model))
     measure = evaluator(model, image_input)
 
     done = len(state.history)
@@ -184,15 +190,25 @@ def _optimizer(stage: Stage, steps: int) -> Any:
     return keras.optimizers.Adam(schedule, epsilon=stage.epsilon)
 
 
-def _train_step(model: Any, optimizer: Any, image_input: ImageInput) -> Callable[[Any, Any], tuple[Any, Any]]:
+def cross_entropy(model: Any) -> Objective:
+    """The objective that knows only the labels."""
     logits = keras.Model(model.input, model.layers[-1].input)
 
+    def objective(values: Any, labels: Any) -> tuple[Any, Any]:
+        answer = logits(values, training=True)
+        return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, answer)), answer
+
+    return objective
+
+
+def _train_step(
+    model: Any, optimizer: Any, image_input: ImageInput, objective: Objective
+) -> Callable[[Any, Any], tuple[Any, Any]]:
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def step(pixels: Any, labels: Any) -> tuple[Any, Any]:
         values = (tf.cast(pixels, tf.float32) - image_input.mean) / image_input.std
         with tf.GradientTape() as tape:
-            answer = logits(values, training=True)
-            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, answer))
+            loss, answer = objective(values, labels)
         gradients = tape.gradient(loss, model.trainable_variables)
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
         right = tf.reduce_sum(tf.cast(tf.argmax(answer, 1, tf.int32) == labels, tf.int32))

@@ -49,6 +49,8 @@ def imagenet_labels() -> tuple[tuple[str, ...], tuple[str, ...]]:
 def find_weights(weights: str, spec: ModelSpec) -> Path:
     """The file that `weights` names: a path, or "imagenet" for Keras' published file, downloaded once.
 
+    Where none is published for the width, it is that of the next wider one.
+
     Raises:
         WeightsError: if the file is missing, none is published for this network, or the download fails.
     """
@@ -57,13 +59,14 @@ def find_weights(weights: str, spec: ModelSpec) -> Path:
         if not path.is_file():
             raise WeightsError(f"no weights file {weights}: expected a Keras .h5 or .keras file, imagenet or none")
         return path
-    if spec.arch != "mobilenet_v1" or spec.width not in PUBLISHED_WIDTHS or spec.res not in PUBLISHED_RESOLUTIONS:
+    wide_enough = [width for width in PUBLISHED_WIDTHS if width >= spec.width]
+    if spec.arch != "mobilenet_v1" or not wide_enough or spec.res not in PUBLISHED_RESOLUTIONS:
         raise WeightsError(
-            f"no ImageNet weights are published for {spec.name}: expected mobilenet_v1 with width "
-            f"{', '.join(map(str, PUBLISHED_WIDTHS))} and res {', '.join(map(str, PUBLISHED_RESOLUTIONS))}; "
+            f"no ImageNet weights are published for {spec.name}: expected mobilenet_v1 with width up to "
+            f"{max(PUBLISHED_WIDTHS)} and res {', '.join(map(str, PUBLISHED_RESOLUTIONS))}; "
             "take one of these, or --weights FILE.h5"
         )
-    name = f"mobilenet_{PUBLISHED_WIDTHS[spec.width]}_{spec.res}_tf.h5"
+    name = f"mobilenet_{PUBLISHED_WIDTHS[min(wide_enough)]}_{spec.res}_tf.h5"
     path = cache_folder() / "weights" / name
     if not path.is_file():
         _download(KERAS_MOBILENET + name, path)
@@ -116,6 +119,18 @@ def load_weights(model: Any, pretrained: Pretrained) -> bool:
     Raises:
         WeightsError: names the first layer that does not fit.
     """
+    body, with_head = match_layers(model, pretrained)
+    for layer, (_, arrays) in zip(body, pretrained.layers, strict=False):
+        layer.set_weights(arrays)
+    return with_head
+
+
+def match_layers(model: Any, pretrained: Pretrained) -> tuple[list[Any], bool]:
+    """The layers of `model` that the weights fill, in order, and whether the head is among them.
+
+    Raises:
+        WeightsError: names the first layer that does not fit.
+    """
     layers = [layer for layer in model.layers if layer.weights]
     given = list(pretrained.layers)
     if len(given) not in (len(layers), len(layers) - 1):
@@ -132,9 +147,7 @@ def load_weights(model: Any, pretrained: Pretrained) -> bool:
                 f"{pretrained.name}: layer {name} has shapes {[array.shape for array in arrays]}, {layer.name} of this "
                 f"network has {shapes}: is it of another width or architecture?"
             )
-    for layer, (_, arrays) in zip(body, given, strict=False):
-        layer.set_weights(arrays)
-    return with_head
+    return body, with_head
 
 
 def _read_layer(path: Path, root: Any, name: str) -> LayerWeights:

@@ -1,0 +1,72 @@
+"""A network that starts from the weights of a wider one: its most important channels."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from edgesdk.errors import WeightsError
+from edgesdk.preprocess import ImageInput, Pixels
+from edgesdk.spec import ModelSpec
+from edgesdk_train.cut import cut, trace_channels
+from edgesdk_train.models import build_model
+from edgesdk_train.reconstruct import draw_photos, measure_readers, refit, removal_steps
+from edgesdk_train.weights import Pretrained, head_classes, match_layers
+
+STEP = 8  # channels
+
+
+def wider_spec(spec: ModelSpec, pretrained: Pretrained) -> ModelSpec | None:
+    """The spec of a wider network of the same architecture that the weights belong to, None where there is none.
+
+    The width is read from the channels: each layer's number of them, divided by the layer's at width 1, suggests one,
+    and the first whose network the weights fit is it.
+    """
+    if _fits(build_model(spec), pretrained):
+        return None
+    whole = [layer for layer in build_model(replace(spec, width=1.0)).layers if layer.weights]
+    channels = [
+        (arrays[0].shape[-1], layer.weights[0].shape[-1])
+        for layer, (_, arrays) in zip(whole, pretrained.layers, strict=False)
+    ]
+    for width in dict.fromkeys(found / base for found, base in sorted(channels, reverse=True)):
+        if spec.width < width <= 4:
+            wider = replace(spec, width=width, classes=head_classes(pretrained) or spec.classes)
+            if _fits(build_model(wider), pretrained):
+                return wider
+    return None
+
+
+def _fits(model: Any, pretrained: Pretrained) -> bool:
+    try:
+        match_layers(model, pretrained)
+    except WeightsError:
+        return False
+    return True
+
+
+def narrow(wider: Any, target: Any, pixels: Pixels, image_input: ImageInput, *, seed: int) -> None:
+    """Fill a network with the most important channels of a wider one, refitted to compute what that computed.
+
+    Args:
+        wider: with weights; its `logits` may tell other classes apart.
+        target: of the same layers with at most as many channels; filled in place, without its `logits`.
+        pixels: uint8 [n, height, width, channels], unlabelled photos of what it shall see.
+        image_input: their preprocessing.
+        seed: of the sample taken.
+    """
+    channels = trace_channels(wider)
+    readers = measure_readers(wider, channels, draw_photos(pixels, seed), image_input, seed=seed)
+    wanted = trace_channels(target)
+    keep = channels.everything()
+    for group in channels.groups:
+        name = next(name for name, ids in channels.outputs.items() if np.isin(group, ids).all())
+        size = len(wanted.outputs[name])
+        sizes = [*range(len(group) - STEP, size, -STEP), size] if size < len(group) else []
+        for step in removal_steps(group, readers, sizes):
+            keep[step.channels] = False
+    smaller = cut(wider, channels, keep)
+    refit(smaller, channels, keep, readers)
+    for layer in target.layers:
+        if layer.name != "logits":
+            layer.set_weights(smaller.get_layer(layer.name).get_weights())
