@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+#: The names in `edgesdk_train.models.MODELS`, for who must not import TensorFlow.
+ARCHITECTURES = ("mobilenet_v1", "mobilenet_v2")
 SMALLEST_RES = 32
 LARGEST_RES = 2048
 

@@ -18,12 +18,39 @@ from edgesdk.cache import cache_folder
 from edgesdk.errors import WeightsError
 from edgesdk.spec import ModelSpec
 
-KERAS_MOBILENET = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet/"
-PUBLISHED_WIDTHS = {0.25: "2_5", 0.5: "5_0", 0.75: "7_5", 1.0: "1_0"}
-PUBLISHED_RESOLUTIONS = (128, 160, 192, 224)
+KERAS_APPLICATIONS = "https://storage.googleapis.com/tensorflow/keras-applications/"
 LARGEST_FILE_BYTES = 2**30
 
 LayerWeights = tuple[str, list[npt.NDArray[np.float32]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """The ImageNet weights that Keras publishes for one architecture.
+
+    Attributes:
+        file: their path under `KERAS_APPLICATIONS`, with {width} and {res} to fill in.
+        widths: width multiplier -> how the file's name writes it.
+        resolutions: input sizes, each with a file of its own.
+    """
+
+    file: str
+    widths: dict[float, str]
+    resolutions: tuple[int, ...]
+
+
+PUBLISHED = {
+    "mobilenet_v1": Published(
+        file="mobilenet/mobilenet_{width}_{res}_tf.h5",
+        widths={0.25: "2_5", 0.5: "5_0", 0.75: "7_5", 1.0: "1_0"},
+        resolutions=(128, 160, 192, 224),
+    ),
+    "mobilenet_v2": Published(
+        file="mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{width}_{res}.h5",
+        widths={width: str(width) for width in (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)},
+        resolutions=(96, 128, 160, 192, 224),
+    ),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,16 +84,22 @@ def find_weights(weights: str, spec: ModelSpec) -> Path:
         if not path.is_file():
             raise WeightsError(f"no weights file {weights}: expected a Keras .h5 or .keras file, imagenet or none")
         return path
-    if spec.arch != "mobilenet_v1" or spec.width not in PUBLISHED_WIDTHS or spec.res not in PUBLISHED_RESOLUTIONS:
+    if spec.arch not in PUBLISHED:
         raise WeightsError(
-            f"no ImageNet weights are published for {spec.name}: expected mobilenet_v1 with width "
-            f"{', '.join(map(str, PUBLISHED_WIDTHS))} and res {', '.join(map(str, PUBLISHED_RESOLUTIONS))}; "
+            f"no ImageNet weights are published for {spec.arch}: expected one of {', '.join(PUBLISHED)}, or "
+            "--weights FILE.h5"
+        )
+    published = PUBLISHED[spec.arch]
+    if spec.width not in published.widths or spec.res not in published.resolutions:
+        raise WeightsError(
+            f"no ImageNet weights are published for {spec.name}: expected {spec.arch} with width "
+            f"{', '.join(map(str, published.widths))} and res {', '.join(map(str, published.resolutions))}; "
             "take one of these, or --weights FILE.h5"
         )
-    name = f"mobilenet_{PUBLISHED_WIDTHS[spec.width]}_{spec.res}_tf.h5"
-    path = cache_folder() / "weights" / name
+    file = published.file.format(width=published.widths[spec.width], res=spec.res)
+    path = cache_folder() / "weights" / file.rpartition("/")[2]
     if not path.is_file():
-        _download(KERAS_MOBILENET + name, path)
+        _download(KERAS_APPLICATIONS + file, path)
     return path
 
 
@@ -106,6 +139,8 @@ def head_classes(pretrained: Pretrained) -> int | None:
 def load_weights(model: Any, pretrained: Pretrained) -> bool:
     """Put the weights into the model, layer by layer in the network's order.
 
+    A dense layer's kernel fits the 1x1 convolution that computes the same.
+
     Args:
         model: of `build_model`.
         pretrained: with or without a head; a head for another number of classes is left out.
@@ -125,16 +160,24 @@ def load_weights(model: Any, pretrained: Pretrained) -> bool:
         )
     with_head = len(given) == len(layers) and given[-1][1][0].shape[-1] == layers[-1].weights[0].shape[-1]
     body = layers if with_head else layers[:-1]
-    for layer, (name, arrays) in zip(body, given, strict=False):
+    fitted = [(name, _as_convolution(arrays, layer)) for layer, (name, arrays) in zip(body, given, strict=False)]
+    for layer, (name, arrays) in zip(body, fitted, strict=False):
         shapes = [tuple(weight.shape) for weight in layer.weights]
         if [array.shape for array in arrays] != shapes:
             raise WeightsError(
                 f"{pretrained.name}: layer {name} has shapes {[array.shape for array in arrays]}, {layer.name} of this "
                 f"network has {shapes}: is it of another width or architecture?"
             )
-    for layer, (_, arrays) in zip(body, given, strict=False):
+    for layer, (_, arrays) in zip(body, fitted, strict=False):
         layer.set_weights(arrays)
     return with_head
+
+
+def _as_convolution(arrays: list[npt.NDArray[np.float32]], layer: Any) -> list[npt.NDArray[np.float32]]:
+    """A dense kernel [in, out] as the layer's [1, 1, in, out] where that is what it wants."""
+    kernel, *others = arrays
+    dense = kernel.ndim == 2 and tuple(layer.weights[0].shape) == (1, 1, *kernel.shape)
+    return [kernel[None, None], *others] if dense else arrays
 
 
 def _read_layer(path: Path, root: Any, name: str) -> LayerWeights:
@@ -158,7 +201,7 @@ def _text(name: Any) -> str:
 
 
 def _download(url: str, path: Path) -> None:
-    """Fetch over HTTPS; Keras publishes no hashes, so what arrives is checked for being whole and HDF5."""
+    """Fetch over HTTPS; Keras publishes hashes of few files, so what arrives is checked for being whole and HDF5."""
     try:
         with urllib.request.urlopen(url, timeout=30) as answer:
             expected = int(answer.headers.get("Content-Length") or 0)
