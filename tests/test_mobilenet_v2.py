@@ -92,7 +92,7 @@ def test_published_weights_without_a_head_give_keras_features(shared: Path) -> N
 
 
 def test_the_narrowest_runs_as_int8(tmp_path: Path) -> None:
-    """Every layer has at least 8 channels; the repairs leave the bottlenecks' sums right."""
+    """Every layer has at least 8 channels."""
     from edgesdk_convert.convert import Evidence, convert_model
 
     rng = np.random.default_rng(0)
@@ -106,12 +106,12 @@ def test_the_narrowest_runs_as_int8(tmp_path: Path) -> None:
         labels=("a", "b", "c"),
         source=Source(),
         recipe=Recipe(precision="int8", io="uint8"),
-        evidence=Evidence(calibration=pixels, test=pixels, truth=np.zeros(16, np.int32)),
+        evidence=Evidence(calibration=pixels),
         out=tmp_path / "v2.tflite",
+        repair=False,
     )
     graph = verbs.inspect(file.path).graph
     assert {"PAD", "DEQUANTIZE"}.isdisjoint(graph.counts)
     assert (graph.counts["ADD"], graph.counts["DEPTHWISE_CONV_2D"]) == (13, 17)
     assert graph.macs == keras_macs(model)
-    assert file.contract.measured.accuracy is not None
     assert verbs.verify(file.path).ok

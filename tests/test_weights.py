@@ -17,6 +17,14 @@ NAMED = {
     ("mobilenet_v1", 0.5, 160): "mobilenet/mobilenet_5_0_160_tf.h5",
     ("mobilenet_v2", 0.35, 96): "mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_96.h5",
     ("mobilenet_v2", 1, 224): "mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224.h5",
+    ("mobilenet_v3_small", 0.75, 224): "mobilenet_v3/weights_mobilenet_v3_small_224_0.75_float.h5",
+    ("mobilenet_v3_large", 1.0, 224): "mobilenet_v3/weights_mobilenet_v3_large_224_1.0_float.h5",
+    ("mobilenet_v3_small_minimalistic", 1.0, 224): (
+        "mobilenet_v3/weights_mobilenet_v3_small_minimalistic_224_1.0_float.h5"
+    ),
+    ("mobilenet_v3_large_minimalistic", 1.0, 224): (
+        "mobilenet_v3/weights_mobilenet_v3_large_minimalistic_224_1.0_float.h5"
+    ),
 }
 
 

@@ -50,6 +50,26 @@ PUBLISHED = {
         widths={width: str(width) for width in (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)},
         resolutions=(96, 128, 160, 192, 224),
     ),
+    "mobilenet_v3_small": Published(
+        file="mobilenet_v3/weights_mobilenet_v3_small_{res}_{width}_float.h5",
+        widths={0.75: "0.75", 1.0: "1.0"},
+        resolutions=(224,),
+    ),
+    "mobilenet_v3_large": Published(
+        file="mobilenet_v3/weights_mobilenet_v3_large_{res}_{width}_float.h5",
+        widths={0.75: "0.75", 1.0: "1.0"},
+        resolutions=(224,),
+    ),
+    "mobilenet_v3_small_minimalistic": Published(
+        file="mobilenet_v3/weights_mobilenet_v3_small_minimalistic_{res}_{width}_float.h5",
+        widths={1.0: "1.0"},
+        resolutions=(224,),
+    ),
+    "mobilenet_v3_large_minimalistic": Published(
+        file="mobilenet_v3/weights_mobilenet_v3_large_minimalistic_{res}_{width}_float.h5",
+        widths={1.0: "1.0"},
+        resolutions=(224,),
+    ),
 }
 
 
@@ -153,10 +173,11 @@ def load_weights(model: Any, pretrained: Pretrained) -> bool:
     """
     layers = [layer for layer in model.layers if layer.weights]
     given = list(pretrained.layers)
-    if len(given) not in (len(layers), len(layers) - 1):
+    headless = {len(layers) - 1, _body_length(layers)}
+    if len(given) not in {len(layers)} | headless:
         raise WeightsError(
-            f"{pretrained.name} has {len(given)} layers with weights, {model.name} has {len(layers)} (one less without "
-            "a head): it belongs to another network"
+            f"{pretrained.name} has {len(given)} layers with weights, {model.name} has {len(layers)} "
+            f"({' or '.join(map(str, sorted(headless)))} without a head): it belongs to another network"
         )
     with_head = len(given) == len(layers) and given[-1][1][0].shape[-1] == layers[-1].weights[0].shape[-1]
     body = layers if with_head else layers[:-1]
@@ -171,6 +192,12 @@ def load_weights(model: Any, pretrained: Pretrained) -> bool:
     for layer, (_, arrays) in zip(body, fitted, strict=False):
         layer.set_weights(arrays)
     return with_head
+
+
+def _body_length(layers: list[Any]) -> int:
+    """How many layers reach to the last batch-norm: Keras' files without a head lack MobileNet V3's hidden layer too."""
+    norms = [index for index, layer in enumerate(layers) if len(layer.weights) == 4]
+    return norms[-1] + 1 if norms else len(layers) - 1
 
 
 def _as_convolution(arrays: list[npt.NDArray[np.float32]], layer: Any) -> list[npt.NDArray[np.float32]]:
