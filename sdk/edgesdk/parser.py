@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 from edgesdk import __version__
 from edgesdk.recipe import RECIPES
+from edgesdk.spec import ARCHITECTURES
 
 DESCRIPTION = "From a folder of photos to a proved .tflite on a camera device."
 
@@ -132,7 +133,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_network(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--arch", default="mobilenet_v1", metavar="A", help="mobilenet_v1")
+    command.add_argument(
+        "--arch", default=ARCHITECTURES[0], metavar="A", help=f"{', '.join(ARCHITECTURES)} (default {ARCHITECTURES[0]})"
+    )
     command.add_argument("--width", type=float, default=1.0, metavar="W", help="width multiplier (default 1.0)")
     command.add_argument("--res", type=int, default=224, metavar="R", help="input pixels a side (default 224)")
     command.add_argument(
