@@ -145,7 +145,7 @@ def test_the_published_names_are_those_of_keras_applications(monkeypatch: pytest
     for arch, width, res in NAMED:
         w.find_weights("imagenet", ModelSpec(arch=arch, width=width, res=res))
     assert asked == [f"{file} {file.rpartition('/')[2]}" for file in NAMED.values()]
-    for arch, width, res in (("mobilenet_v2", 0.25, 224), ("mobilenet_v2", 1.0, 100)):
+    for arch, width, res in (("mobilenet_v2", 1.5, 224), ("mobilenet_v2", 1.0, 100)):
         with pytest.raises(WeightsError, match=rf"published for {arch}_.*expected {arch} with width"):
             w.find_weights("imagenet", ModelSpec(arch=arch, width=width, res=res))
     with pytest.raises(WeightsError, match=r"published for other: expected one of mobilenet_v1, .*--weights FILE.h5"):
