@@ -15,7 +15,7 @@ from test_mobilenet_v1 import keras_macs
 from test_mobilenet_v2 import settle
 
 #: (arch, width) -> parameters that tf.keras.applications prints, and millions of multiply-adds at 224: Table 3 of arXiv
-#: 1905.02244; 209 for the minimalistic Large from the released code's table, whose Small is an older network.
+#: 1905.02244; 209 for the minimalistic Large from Keras' table, whose 66 and 65 for Small do not fit these parameters.
 PUBLISHED = {
     ("mobilenet_v3_small", 1.0): (2554968, 56),
     ("mobilenet_v3_large", 1.0): (5507432, 219),

@@ -208,7 +208,7 @@ def match_layers(model: Any, pretrained: Pretrained) -> tuple[list[tuple[Any, li
 
 
 def _body_length(layers: list[Any]) -> int:
-    """Layers up to the last batch-norm: Keras' files without a head lack MobileNet V3's hidden layer too."""
+    """How many layers reach to the last batch-norm: Keras' headless files lack MobileNet V3's hidden layer too."""
     norms = [index for index, layer in enumerate(layers) if len(layer.weights) == 4]
     return norms[-1] + 1 if norms else len(layers) - 1
 

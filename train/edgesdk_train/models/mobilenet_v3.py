@@ -137,9 +137,8 @@ def _bottleneck(
     if expanded > given:
         x = keras.layers.Conv2D(expanded, 1, use_bias=False, name=f"{name}_expand")(x)
         x = activation(batch_norm(x, f"{name}_expand"), f"{name}_expand_act")
-    x = keras.layers.DepthwiseConv2D(kernel, strides=stride, padding="same", use_bias=False, name=f"{name}_depthwise")(
-        x
-    )
+    depthwise = keras.layers.DepthwiseConv2D
+    x = depthwise(kernel, strides=stride, padding="same", use_bias=False, name=f"{name}_depthwise")(x)
     x = activation(batch_norm(x, f"{name}_depthwise"), f"{name}_depthwise_act")
     if excite:
         x = _squeeze_and_excite(x, name)
