@@ -151,7 +151,7 @@ def _seal(
     graph = read_graph(final)
     check_operations(graph, quiet=quiet)
     with ThreadPoolExecutor(1) as beside, open_backend(final, threads=2) as backend:
-        gzipped = beside.submit(gzip.compress, final, 6)
+        gzipped = beside.submit(gzip.compress, final, 9)
         check_input(backend, image_input, recipe)
         golden = make_golden(backend, image_input, evidence.test)
         measured = _measure(graph, len(final), search.network, best.judged, gzipped)

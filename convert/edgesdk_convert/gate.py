@@ -112,7 +112,7 @@ class Judge:
         """Everything about a candidate.
 
         Args:
-            float_file: the float .tflite it was quantized from, which may be pruned or shrunk.
+            float_file: the float .tflite before quantization and its repairs, which may be pruned or shrunk.
         """
         accuracy = None
         if self._truth is not None:

@@ -43,7 +43,6 @@ def prune(model: Any, sparsity: float, image_input: ImageInput, lesson: Lesson, 
 
     def mask() -> None:
         for wrapper in wrappers:
-            wrapper.pruning_step.assign_add(1)
             wrapper.pruning_obj.weight_mask_op()
 
     finetune(

@@ -223,7 +223,7 @@ class Search:
         return self._judged(step, Candidate(file=file, recipe=done), network.float_file, calibrated)
 
     def _judged(self, step: str, candidate: Candidate, float_file: bytes, calibrated: bytes) -> Trial:
-        judged = self.judge.judge(candidate, float_file)
+        judged = self.judge.judge(candidate, self.network.float_file)
         return Trial(
             candidate=candidate,
             judged=judged,
