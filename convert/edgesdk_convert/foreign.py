@@ -84,8 +84,7 @@ def read_foreign(
 
     Raises:
         ModelFileError: if the file is missing, damaged, of no known kind or holds code.
-        ConversionError: if it is no float network of one image and one answer, or answers NaN.
-        ValueError: if `res` is not the network's.
+        ConversionError: if it is no float network of one image of that size and one answer, or answers NaN.
     """
     kind = find_kind(path)
     contract = None
@@ -158,15 +157,25 @@ def _read_keras(path: Path) -> tuple[str, Any]:
         if not zipfile.is_zipfile(path):
             return _read_h5(path)
         with zipfile.ZipFile(path) as archive:
+            for name in ("config.json", "metadata.json"):
+                if name not in archive.namelist():
+                    raise ModelFileError(f"{path} is no Keras file, it holds no {name}: save the whole model")
             if archive.getinfo("config.json").file_size > LARGEST_CONFIG_BYTES:
                 raise ModelFileError(
                     f"{path} has a config.json of over {LARGEST_CONFIG_BYTES >> 20} MiB: it is damaged"
                 )
-            version = json.loads(archive.read("metadata.json"))["keras_version"]
+            version = json.loads(archive.read("metadata.json")).get("keras_version", "2")
             return str(version), json.loads(archive.read("config.json"))
-    except KeyError as error:
-        raise ModelFileError(f"{path} is no Keras file: it holds no {error.args[0]}; save the whole model") from error
-    except (ValueError, OSError, TypeError, RecursionError, zipfile.BadZipFile, NotImplementedError) as error:
+    except (
+        ValueError,
+        OSError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        RecursionError,
+        zipfile.BadZipFile,
+        NotImplementedError,
+    ) as error:
         raise ModelFileError(f"{path} is damaged ({' '.join(str(error).split())[:120]}): save it again") from error
 
 
@@ -307,7 +316,7 @@ def _float_tflite(path: Path, content: bytes, res: int | None) -> tuple[bytes, t
     signature = image.shapeSignature if image.shapeSignature is not None else image.shape
     shape = image_shape(path, None if signature is None else [int(side) for side in signature], None)
     if res is not None and shape[:2] != (res, res):
-        raise ValueError(f"res is {res}, but {path} takes images of {shape[0]}x{shape[1]} pixels: leave it out")
+        raise ConversionError(f"res is {res}, but {path} takes images of {shape[0]}x{shape[1]} pixels: leave it out")
     arrays = [
         (name, np.asarray(tree.buffers[tensor.buffer].data, np.uint8).view(np.float32))
         for name, tensor in zip(names, graph.tensors, strict=True)

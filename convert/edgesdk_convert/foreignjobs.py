@@ -136,8 +136,7 @@ def image_shape(path: Path, shape: Iterable[int | None] | None, res: int | None)
         res: height and width where they are open.
 
     Raises:
-        ConversionError: if it is no image of 1 or 3 channels, or its size is open.
-        ValueError: if `res` is not the network's.
+        ConversionError: if it is no image of 1 or 3 channels, its size is open or not `res`.
     """
     found = None if shape is None else tuple(shape)
     if found is None or len(found) != 4 or found[3] not in (1, 3) or found[0] not in (None, -1, 1):
@@ -148,7 +147,7 @@ def image_shape(path: Path, shape: Iterable[int | None] | None, res: int | None)
     if res is None and None in sides:
         raise ConversionError(f"the input of {path} has shape {found}, any size: say which with --res")
     if res is not None and any(side not in (None, res) for side in sides):
-        raise ValueError(f"res is {res}, but {path} takes images of {sides[0]}x{sides[1]} pixels: leave it out")
+        raise ConversionError(f"res is {res}, but {path} takes images of {sides[0]}x{sides[1]} pixels: leave it out")
     height, width = (res if side is None else side for side in sides)
     assert height is not None and width is not None
     return height, width, int(found[3] or 0)

@@ -106,8 +106,8 @@ def _meaning(
     output = Output(kind=kind, labels=names)
     if not output.classifies:
         return Output(kind=kind), None if data is None else read_photos(data)
-    if dataset is not None and names:
-        return output, name_classes(dataset, names)
+    if names:
+        return output, None if dataset is None else name_classes(dataset, names)
     if dataset is not None and len(dataset.classes) != foreign.outputs:
         raise DataError(
             f"{dataset.name} has {len(dataset.classes)} classes, but {path} tells {foreign.outputs} apart: name photos "

@@ -185,7 +185,8 @@ def _optimizer(stage: Stage, steps: int) -> Any:
 
 
 def _train_step(model: Any, optimizer: Any, image_input: ImageInput) -> Callable[[Any, Any], tuple[Any, Any]]:
-    logits = keras.Model(model.input, model.layers[-1].input)
+    answer_of = model.output._keras_history  # a layer that a wrapped copy shares with its original has two inputs
+    logits = keras.Model(model.input, answer_of.layer.get_input_at(answer_of.node_index))
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def step(pixels: Any, labels: Any) -> tuple[Any, Any]:
