@@ -66,7 +66,8 @@ save("gray", network(gray, L.Dense(3, activation="softmax")(L.GlobalAveragePooli
 save("latent", network(image, L.Dense(5)(pooled)))
 save("logits", network(image, L.Dense(3)(pooled)))
 save("map", network(image, L.Conv2D(2, 1)(body(image))))
-save("nested", keras.Sequential([image, network(image, body(image)), L.GlobalAveragePooling2D(), L.Dense(3, "softmax")]))
+backbone = network(image, body(image))
+save("nested", keras.Sequential([image, backbone, L.GlobalAveragePooling2D(), L.Dense(3, "softmax")]))
 save("lambda", network(image, L.Dense(3, activation="softmax")(L.Lambda(lambda x: x * 2 + 1)(pooled))))
 keras.Model(image, [labels, pooled]).save("two.keras")
 keras.Model(image, [labels, pooled]).export("two", verbose=False)
@@ -228,7 +229,7 @@ def test_what_is_no_classifier(made: Path, tmp_path: Path, capsys: pytest.Captur
         assert file.contract.measured.accuracy is None
         assert file.contract.recipe.calibration == 12 + 2
         pixels, wanted = answers(made, name)
-        assert np.abs(given(file, pixels) - wanted).max() < 0.1 * np.abs(wanted).max()
+        assert np.abs(given(file, pixels) - wanted).mean() < 0.05 * np.abs(wanted).max()
         assert edgesdk.verify(file.path).ok
     with pytest.raises(GateError, match="dB of signal to noise, wanted are 199"):
         edgesdk.convert(made / "latent.keras", min_snr=199, out=tmp_path / "never.tflite")
@@ -238,7 +239,7 @@ def test_what_is_no_classifier(made: Path, tmp_path: Path, capsys: pytest.Captur
     for command, code, said in (
         (["inspect", path], 0, "output: latent"),
         (["bench", path, "--quick"], 0, "latent int8"),
-        (["bench", path, "--quick", "--data", str(flat)], 1, "expected at least 2"),
+        (["bench", path, "--quick", "--data", "digits"], 1, "is no classifier, its output is latent: leave out --data"),
         (["run", path, "--source", "synthetic", "--frames", "1"], 1, "is no classifier: its output is latent"),
     ):
         assert cli.main([*command, "--quiet"] if command[0] != "inspect" else command) == code
@@ -262,9 +263,9 @@ def test_labels_from_a_file(made: Path, photos: Path, tmp_path: Path) -> None:
     file = edgesdk.convert(made / "saved", labels=names, data=photos, out=tmp_path / "m.tflite")
     assert file.contract.output.labels == ("red", "blue", "green")
     names.write_text("red\nblue\n")
-    with pytest.raises(DataError, match="2 labels, but .* answers 3 numbers"):
+    with pytest.raises(DataError, match=r"2 labels, but .* answers 3 numbers"):
         edgesdk.convert(made / "saved", labels=names, out=tmp_path / "n.tflite")
-    with pytest.raises(DataError, match="digits has 10 classes, but .* tells 3 apart"):
+    with pytest.raises(DataError, match=r"digits has 10 classes, but .* tells 3 apart"):
         edgesdk.convert(made / "saved", data="digits", out=tmp_path / "n.tflite")
 
 
@@ -273,7 +274,7 @@ def test_an_edgesdk_file_keeps_its_words(float_file: edgesdk.Converted, tmp_path
     assert file.contract.recipe.precision == "int8"
     assert (file.contract.spec, file.contract.output) == (float_file.contract.spec, float_file.contract.output)
     assert file.contract.source == float_file.contract.source
-    with pytest.raises(ConversionError, match="float16 cannot be made from a .tflite"):
+    with pytest.raises(ConversionError, match=r"float16 cannot be made from a \.tflite"):
         edgesdk.convert(float_file.path, quantize="float16", out=tmp_path / "n.tflite")
 
 
@@ -333,13 +334,9 @@ REFUSED = {
 @pytest.fixture(scope="module")
 def damaged(made: Path, legacy: tuple[Path, Any]) -> Path:
     """The folder `made`, with files that are not whole."""
-    for name, source in (
-        ("cut.keras", "classifier.keras"),
-        ("cut.h5", "classifier3.h5"),
-        ("cut.tflite", "any_batch.tflite"),
-    ):
+    for source in ("classifier.keras", "classifier3.h5", "any_batch.tflite"):
         data = (made / source).read_bytes()
-        (made / name).write_bytes(data[: len(data) // 3])
+        (made / f"cut{Path(source).suffix}").write_bytes(data[: len(data) // 3])
     (made / "garbage.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(range(256)) * 8)
     shutil.copytree(made / "saved", made / "garbage")
     (made / "garbage" / "saved_model.pb").write_bytes(b"\xff\x01 no protocol buffer")
@@ -395,24 +392,24 @@ import edgesdk
 model = keras.saving.load_model(sys.argv[1] + "/classifier.keras")
 image = np.linspace(-1, 1, 40 * 32 * 3, dtype="float32").reshape(1, 40, 32, 3)
 before = model.predict(image, verbose=0)
-for name in ("classifier.keras", "saved"):
-    edgesdk.convert(sys.argv[1] + "/" + name, out=sys.argv[2] + "/m.tflite")
+edgesdk.convert(sys.argv[1] + "/classifier.keras", out=sys.argv[2])
 assert np.array_equal(before, model.predict(image, verbose=0))
 import tensorflow as tf
 print(os.environ.get("TF_USE_LEGACY_KERAS"), tf.keras.Model.__module__.split(".")[0])
 """
 
 
-@pytest.mark.parametrize("variable", [None, "1"])
-def test_the_callers_own_keras_is_left_alone(made: Path, tmp_path: Path, variable: str | None) -> None:
-    """Keras 3 in the caller's process answers as before; TF_USE_LEGACY_KERAS stays as it was."""
-    environment = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
-    if variable:
-        environment["TF_USE_LEGACY_KERAS"] = variable
-    command = [sys.executable, "-c", CALLER, str(made), str(tmp_path)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.split() == (["None", "keras"] if variable is None else ["1", "tf_keras"])
+def test_the_callers_own_keras_is_left_alone(made: Path, tmp_path: Path) -> None:
+    """Keras 3 in the caller's process answers as before; TF_USE_LEGACY_KERAS stays as it was, set or not."""
+    started = []
+    for variable in ({}, {"TF_USE_LEGACY_KERAS": "1"}):
+        environment = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"} | variable
+        command = [sys.executable, "-c", CALLER, str(made), str(tmp_path / f"{len(started)}.tflite")]
+        pipe = subprocess.PIPE
+        started.append(subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True))
+    said = [process.communicate() for process in started]
+    assert [process.returncode for process in started] == [0, 0], said
+    assert [output.split() for output, _ in said] == [["None", "keras"], ["1", "tf_keras"]]
 
 
 def test_no_flex_and_the_same_operations_on_every_way(made: Path, tmp_path: Path) -> None:

@@ -166,16 +166,9 @@ def _read_keras(path: Path) -> tuple[str, Any]:
                 )
             version = json.loads(archive.read("metadata.json")).get("keras_version", "2")
             return str(version), json.loads(archive.read("config.json"))
-    except (
-        ValueError,
-        OSError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        RecursionError,
-        zipfile.BadZipFile,
-        NotImplementedError,
-    ) as error:
+    except ModelFileError:
+        raise
+    except Exception as error:  # zipfile, h5py and json raise many kinds on a damaged file
         raise ModelFileError(f"{path} is damaged ({' '.join(str(error).split())[:120]}): save it again") from error
 
 
