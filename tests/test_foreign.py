@@ -420,3 +420,25 @@ def test_no_flex_and_the_same_operations_on_every_way(made: Path, tmp_path: Path
     counts = [read_graph(modelfile.read(file.path).content).macs for file in files]
     assert len(set(counts)) == 1
     assert json.loads(json.dumps(files[0].to_json()))["spec"] == {"name": "classifier"}
+
+
+def test_ai_edge_quantizes_without_tensorflow(made: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ai_edge_quantizer")
+    code = (
+        "import sys\nsys.modules['tensorflow'] = sys.modules['tf_keras'] = None\nfrom edgesdk import cli\n"
+        "sys.exit(cli.main(sys.argv[1:]))"
+    )
+    out = tmp_path / "m.tflite"
+    command = [sys.executable, "-c", code, "convert", str(made / "any_batch.tflite"), "--quantizer", "ai-edge"]
+    done = subprocess.run([*command, "--json", "-o", str(out)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["recipe"]["io"] == "int8"
+    pixels, wanted = answers(made, "classifier")
+    image_input = modelfile.read(out).required_contract().input
+    assert np.abs(file_outputs(modelfile.read(out).content, pixels, image_input) - wanted).max() < 0.05
+
+
+def test_ai_edge_says_what_it_cannot(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = str(made / "any_batch.tflite")
+    assert cli.main(["convert", model, "--quantizer", "ai-edge", "--io", "uint8"]) == 2
+    assert "ai-edge makes int8 files with int8 input, not int8 with uint8" in capsys.readouterr().err

@@ -36,6 +36,7 @@ TOOLS = (
     "tf-keras",
     "tensorflow-model-optimization",
     "ai-edge-litert",
+    "ai-edge-quantizer",
     "numpy",
     "opencv-python",
 )

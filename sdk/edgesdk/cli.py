@@ -84,6 +84,7 @@ def convert(options: argparse.Namespace) -> int:
         recipe=options.recipe,
         quantize=options.quantize,
         io=options.io,
+        quantizer=options.quantizer,
         shrink=options.shrink,
         prune=options.prune,
         cluster=options.cluster,

@@ -17,7 +17,7 @@ from edgesdk.evidence import gather_evidence
 from edgesdk.foreign import Values, convert_foreign, is_foreign
 from edgesdk.preprocess import ImageInput, Resize
 from edgesdk.progress import remark
-from edgesdk.recipe import RECIPES, Io, Precision, Recipe
+from edgesdk.recipe import RECIPES, Io, Precision, Quantizer, Recipe
 from edgesdk.runfolder import MODEL_FILE, Learning, Transfer, name_run_folder, read_run
 from edgesdk.spec import ModelSpec
 
@@ -38,6 +38,7 @@ def convert(
     recipe: str | Recipe | None = None,
     quantize: Precision | None = None,
     io: Io | None = None,
+    quantizer: Quantizer | None = None,
     shrink: float | None = None,
     prune: float | None = None,
     cluster: int | None = None,
@@ -76,7 +77,15 @@ def convert(
     """
     asked = _recipe(
         recipe,
-        {"precision": quantize, "io": io, "shrink": shrink, "prune": prune, "cluster": cluster, "qat": qat or None}
+        {
+            "precision": quantize,
+            "io": io,
+            "quantizer": quantizer,
+            "shrink": shrink,
+            "prune": prune,
+            "cluster": cluster,
+            "qat": qat or None,
+        }
         | {"max_drop": max_drop, "min_snr": min_snr},
     )
     _check_model(
@@ -152,6 +161,8 @@ def _recipe(base: str | Recipe | None, changes: dict[str, Any]) -> Recipe:
     given = {name: value for name, value in changes.items() if value is not None}
     if given.get("precision", "int8") != "int8":
         base = replace(base, io="float32", precision=given["precision"])
+    if given.get("quantizer") == "ai-edge" and base.precision == "int8":
+        base = replace(base, io="int8")
     return replace(base, **given)
 
 

@@ -93,6 +93,11 @@ def build_parser() -> argparse.ArgumentParser:
         help="input and output type (int8 files: uint8, which MediaPipe reads too)",
     )
     command.add_argument(
+        "--quantizer",
+        choices=("tensorflow", "ai-edge"),
+        help="who makes int8: ai-edge takes ai-edge-quantizer, a second and no TensorFlow (default tensorflow)",
+    )
+    command.add_argument(
         "--shrink",
         type=float,
         metavar="SHARE",
