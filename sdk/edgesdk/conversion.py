@@ -94,6 +94,12 @@ def convert(
         {"res": res},
         {"values": values, "labels": labels, "trust": trust or None},
     )
+    spec = ModelSpec(
+        arch="mobilenet_v1" if arch is None else arch,
+        width=1.0 if width is None else width,
+        res=224 if res is None else res,
+        classes=UNTRAINED_CLASSES,
+    )
     learning = Learning(transfer=transfer, epochs=epochs, batch=batch, seed=seed, flip=flip)
     if model is None and data is None and weights is None:
         data = digits.NAME
@@ -119,12 +125,6 @@ def convert(
         run = read_run(model)
         path = Path(out) if out is not None else Path(f"{run.spec.name}_{run.source.dataset}_{asked.precision}.tflite")
         return _convert_run(Path(model), asked, data, path, repair=repair, quiet=quiet)
-    spec = ModelSpec(
-        arch="mobilenet_v1" if arch is None else arch,
-        width=1.0 if width is None else width,
-        res=224 if res is None else res,
-        classes=UNTRAINED_CLASSES,
-    )
     plan = _plan(spec, data, weights, resize)
     name = f"{plan.spec.name}_{plan.dataset.name}" if plan.dataset else plan.spec.name
     path = Path(out) if out is not None else Path(f"{name}_{asked.precision}.tflite")
