@@ -1,5 +1,6 @@
 """The verb `convert` for a network that others trained, across the stages that it needs."""
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -61,8 +62,11 @@ def convert_foreign(
     evidence = Evidence()
     if dataset is not None:
         source = replace(source, dataset=dataset.name, fingerprint=dataset.fingerprint)
-        if output.classifies and (recipe.learns or recipe.max_drop is not None):
+        if recipe.learns and foreign.learns:
             dataset = split_dataset(dataset)
+        elif recipe.max_drop is not None and foreign.learns:
+            with contextlib.suppress(DataError):  # too few photos to learn on are enough to judge on
+                dataset = split_dataset(dataset)
         folder = out.with_suffix(".steps")
         evidence = gather_evidence(
             dataset, foreign.image_input, learning, folder, labelled=output.classifies, quiet=quiet
