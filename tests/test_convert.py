@@ -12,6 +12,7 @@ from edgesdk import conversion, modelfile, verbs
 from edgesdk.contract import Output, Source
 from edgesdk.converted import Converted
 from edgesdk.errors import ConversionError, GateError, RunError, WeightsError, WriteError
+from edgesdk.evidence import gather_evidence
 from edgesdk.preprocess import ImageInput, to_tensor, value_table
 from edgesdk.recipe import Recipe
 from edgesdk.runfolder import read_run
@@ -167,7 +168,7 @@ def learned(run_folder: Path) -> dict[str, Any]:
     """What `convert_model` needs to know of that run."""
     run = read_run(run_folder)
     dataset = conversion.split_dataset(conversion.read_dataset(run.data))
-    evidence = conversion._evidence(dataset, run.input, run.learning, run_folder, quiet=True)
+    evidence = gather_evidence(dataset, run.input, run.learning, run_folder, quiet=True)
     return {"output": Output(labels=run.classes), "evidence": evidence}
 
 

@@ -108,7 +108,7 @@ def test_the_narrowest_runs_as_int8(tmp_path: Path) -> None:
         recipe=Recipe(precision="int8", io="uint8"),
         evidence=Evidence(calibration=pixels),
         out=tmp_path / "v2.tflite",
-        repair=False,
+        repairs=(),
     )
     graph = verbs.inspect(file.path).graph
     assert {"PAD", "DEQUANTIZE"}.isdisjoint(graph.counts)

@@ -106,7 +106,7 @@ def test_the_narrowest_runs_as_int8_with_one_operation_a_hard_swish(tmp_path: Pa
         recipe=Recipe(precision="int8", io="uint8"),
         evidence=Evidence(calibration=pixels),
         out=tmp_path / "v3.tflite",
-        repair=False,
+        repairs=(),
     )
     graph = verbs.inspect(file.path).graph
     # conv1, conv2, hidden and two in each of the eight last bottlenecks; nine with squeeze-and-excite.

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edgesdk import cli, inspection, modelfile, verbs
-from edgesdk.contract import Ran, from_json
+from edgesdk.contract import Output, Ran, from_json
 from edgesdk.converted import Converted
 from edgesdk.errors import BackendError, ConversionError
 from edgesdk.recipe import Recipe
@@ -138,7 +138,7 @@ def network(layer: Any) -> Any:
 
 def converted(model: Any, recipe: Recipe) -> bytes:
     network, pictures = from_keras(model, INPUT), made_images(8, INPUT)
-    judge = Judge(network, pictures, None, (), pictures, INPUT, quiet=True)
+    judge = Judge(network, pictures, None, Output(), pictures, INPUT, quiet=True)
     return Search(network=network, recipe=recipe, image_input=INPUT, judge=judge).find().candidate.file
 
 

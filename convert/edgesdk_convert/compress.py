@@ -56,8 +56,8 @@ def compress(
     asked = " and ".join(name for name, wanted in options.items() if wanted)
     if network.layers is None:
         raise ConversionError(
-            f"{asked} must learn again, which works with run folders of `edgesdk train` and legacy Keras files: train "
-            "the network here, or leave it out"
+            f"{asked} must learn again, which works with run folders of `edgesdk train` and Keras classifiers of plain "
+            "layers with a softmax at the end: train the network here, or leave it out"
         )
     if lesson is None:
         raise ConversionError(f"{asked} must learn again: add --data DIR with photos of the network's classes")

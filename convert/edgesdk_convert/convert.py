@@ -23,7 +23,7 @@ from edgesdk.spec import ModelSpec
 from edgesdk_convert.calibrate import check_input, made_images
 from edgesdk_convert.compress import Lesson, compress, learn_quantized
 from edgesdk_convert.gate import Judge, Judged
-from edgesdk_convert.golden import TOLERANCES, make_golden
+from edgesdk_convert.golden import make_golden, tolerances
 from edgesdk_convert.inspect import Graph, read_graph
 from edgesdk_convert.network import Network
 from edgesdk_convert.runtimes import check_operations, prove_runtimes
@@ -36,6 +36,7 @@ TOOLS = (
     "tf-keras",
     "tensorflow-model-optimization",
     "ai-edge-litert",
+    "ai-edge-quantizer",
     "numpy",
     "opencv-python",
 )
@@ -63,13 +64,14 @@ class Evidence:
 def convert_model(
     network: Network,
     *,
-    spec: ModelSpec,
+    spec: ModelSpec | None,
     image_input: ImageInput,
     output: Output,
     source: Source,
     recipe: Recipe,
     evidence: Evidence,
     out: Path,
+    name: str = "",
     quiet: bool = True,
 ) -> Converted:
     """Compress, convert, prove and write.
@@ -80,6 +82,7 @@ def convert_model(
         recipe: what is asked for.
         evidence: images to learn on, to calibrate and to judge on.
         out: the file's final name.
+        name: of the network; the spec's where it is empty.
         quiet: no progress bar, no remarks.
 
     Returns:
@@ -93,6 +96,9 @@ def convert_model(
     """
     start = time.monotonic()
     check_writable(out)
+    name = name or (spec.name if spec else out.stem)
+    if recipe.max_drop is not None and not output.classifies:
+        raise ConversionError(f"{name} is no classifier, it answers a {output.kind}: ask for --min-snr, not --max-drop")
     if recipe.max_drop is not None and evidence.truth is None:
         raise ConversionError("max-drop needs labelled photos to judge on: add --data, or ask for --min-snr")
     shown = evidence.calibration
@@ -102,7 +108,7 @@ def convert_model(
         network,
         shown if evidence.test is None else evidence.test,
         evidence.truth,
-        output.labels,
+        output,
         shown,
         image_input,
         quiet=quiet,
@@ -121,7 +127,7 @@ def convert_model(
         quiet=quiet,
     )
     best = search.find()
-    sealed = _seal(best, search, spec, image_input, output, source, evidence, quiet=quiet)
+    sealed = _seal(best, search, name, spec, image_input, output, source, evidence, quiet=quiet)
     failure = best.judged.failure(recipe)
     if failure:
         kept = out.with_name(f"{out.stem}.failed-gate{out.suffix}")
@@ -138,7 +144,8 @@ def convert_model(
 def _seal(
     best: Trial,
     search: Search,
-    spec: ModelSpec,
+    name: str,
+    spec: ModelSpec | None,
     image_input: ImageInput,
     output: Output,
     source: Source,
@@ -156,7 +163,7 @@ def _seal(
         golden = make_golden(backend, image_input, evidence.test)
         measured = _measure(graph, len(final), search.network, best.judged, gzipped)
     contract = Contract(
-        name=spec.name,
+        name=name,
         spec=spec,
         source=source,
         input=image_input,
@@ -165,7 +172,7 @@ def _seal(
         measured=measured,
         attempts=tuple(trial.attempt for trial in search.trials),
         golden=golden,
-        tolerance=TOLERANCES[recipe.precision],
+        tolerance=tolerances(recipe.precision, golden, output),
         versions=tool_versions(),
     )
     return replace(contract, ran=prove_runtimes(final, contract, quiet=quiet))

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from edgesdk.contract import Accuracy, Attempt
+from edgesdk.contract import Accuracy, Attempt, Output
 from edgesdk.flatbuffer import pack_model, unpack_model
 from edgesdk.preprocess import ImageInput, Pixels, to_tensor, value_table
 from edgesdk.progress import progress
@@ -70,7 +70,7 @@ class Judge:
         network: as it was trained, before anything was done to it.
         pixels: uint8 [n, height, width, channels].
         truth: int32 [n], or None where nobody said what the images show.
-        labels: of the classes.
+        output: what the network answers.
         photos: uint8, others than `pixels`, on which one candidate is chosen before another.
     """
 
@@ -79,19 +79,19 @@ class Judge:
         network: Network,
         pixels: Pixels,
         truth: npt.NDArray[np.int32] | None,
-        labels: Sequence[str],
+        output: Output,
         photos: Pixels,
         image_input: ImageInput,
         *,
         quiet: bool,
     ) -> None:
-        self._network, self._pixels, self._truth, self._labels = network, pixels, truth, labels
+        self._network, self._pixels, self._truth, self._output = network, pixels, truth, output
         self._photos, self._image_input, self._quiet = photos[:SNR_IMAGES], image_input, quiet
         self._middle: tuple[bytes, Outputs] | None = None
 
     def choice_db(self, file: bytes) -> float:
         """Signal to noise of a file on the photos to choose by, against the network's float .tflite."""
-        return signal_to_noise_db(self._wanted, self._logits(file, self._photos))
+        return self._signal_to_noise_db(self._wanted, self._logits(file, self._photos))
 
     @cached_property
     def _wanted(self) -> Outputs:
@@ -120,9 +120,12 @@ class Judge:
             middle = final
             if candidate.recipe.precision != "float32":
                 middle = self._float_outputs(float_file)
-            accuracy = prove(self._answers, middle, final, self._truth, self._labels)
+            accuracy = prove(self._answers, middle, final, self._truth, self._output.labels)
         given = self._logits(candidate.file, self._pixels[:SNR_IMAGES])
-        return Judged(accuracy=accuracy, signal_to_noise_db=signal_to_noise_db(self._held_out, given))
+        return Judged(accuracy=accuracy, signal_to_noise_db=self._signal_to_noise_db(self._held_out, given))
+
+    def _signal_to_noise_db(self, wanted: Outputs, given: Outputs) -> float:
+        return signal_to_noise_db(wanted, given, any_mean=self._output.classifies)
 
     def _float_outputs(self, float_file: bytes) -> Outputs:
         if self._middle is None or self._middle[0] != float_file:
@@ -131,15 +134,15 @@ class Judge:
         return self._middle[1]
 
 
-def signal_to_noise_db(wanted: Outputs, given: Outputs) -> float:
+def signal_to_noise_db(wanted: Outputs, given: Outputs, *, any_mean: bool = True) -> float:
     """Power of the network's outputs over that of a file's difference from them; 200 where they are equal.
-
-    Each image's mean is taken off first: a softmax does not see it.
 
     Args:
         wanted, given: float32 [n, outputs], of the same images, without labels.
+        any_mean: each image's mean is taken off first: a softmax does not see it.
     """
-    wanted, given = (outputs - outputs.mean(1, keepdims=True) for outputs in (wanted, given))
+    if any_mean:
+        wanted, given = (outputs - outputs.mean(1, keepdims=True) for outputs in (wanted, given))
     noise = float(np.square(given - wanted).mean())
     signal = float(np.square(wanted).mean())
     return min(MOST_DB, 10 * math.log10(signal / noise)) if noise and signal else MOST_DB

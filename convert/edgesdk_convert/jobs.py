@@ -6,7 +6,7 @@ that comes as a .tflite goes the same way as one that comes from Keras.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,15 @@ import numpy.typing as npt
 from edgesdk.preprocess import ImageInput, Pixels, to_tensor, value_table
 from edgesdk.recipe import Io
 from edgesdk_convert.export import FrozenGraph
+
+Answer = TypeVar("Answer", covariant=True)
+
+
+class Job(Protocol[Answer]):
+    """A value that can be pickled, and what it does in the worker."""
+
+    def run(self) -> Answer:
+        """Do it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,9 +144,6 @@ class ToInt16:
             disable_per_channel_quantization_for_dense_layers=True,
         )
         return bytes(made)
-
-
-Job = FromGraph | Calibrate | ToInt8 | ToInt16
 
 
 def _tensor_type(io: Io) -> Any:

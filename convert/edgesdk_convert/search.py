@@ -116,6 +116,9 @@ class Search:
 
     def _quantized(self) -> Iterator[Trial]:
         """int8, ever more of it repaired; the caller has seen each trial before the next is made."""
+        if self.recipe.quantizer == "ai-edge":
+            yield self._ai_edge()
+            return
         if self.recipe.qat:
             yield from self._trained()
         else:
@@ -229,6 +232,14 @@ class Search:
         done = replace(self.recipe, calibration=len(samples.pixels), steps=steps)
         trial = self._judged(step, Candidate(file=file, recipe=done), network.float_file, calibrated)
         return replace(trial, repairs=repairs)
+
+    def _ai_edge(self) -> Trial:
+        from edgesdk_convert.aiedge import quantize
+
+        samples, float_file = self._samples, self.network.float_file
+        done = replace(self.recipe, calibration=len(samples.pixels))
+        candidate = Candidate(file=quantize(float_file, samples), recipe=done)
+        return self._judged("int8 by ai-edge-quantizer", candidate, float_file, b"")
 
     def _judged(self, step: str, candidate: Candidate, float_file: bytes, calibrated: bytes) -> Trial:
         judged = self.judge.judge(candidate, self.network.float_file)

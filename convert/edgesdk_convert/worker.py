@@ -1,8 +1,8 @@
 """The converter in a process of its own: its noise is kept off the terminal, its crash costs one conversion.
 
 The process stays for the next conversion, so that TensorFlow is imported once, and while it starts the caller goes on.
-Parent and child exchange length-prefixed pickles over the child's pipes: a job of `jobs.py`, its file; nothing else is
-read.
+Parent and child exchange length-prefixed pickles over the child's pipes: a job of `jobs.py` or `foreignjobs.py`, its
+answer; nothing else is read.
 """
 
 import atexit
@@ -17,8 +17,8 @@ import tempfile
 import threading
 from typing import IO, Any
 
-from edgesdk.errors import ConversionError
-from edgesdk_convert.jobs import Job
+from edgesdk.errors import ConversionError, EdgeSDKError
+from edgesdk_convert.jobs import Answer, Job
 
 LOG_TAIL = 600
 OTHER_LAYERS = "build the network from layers that need no Flex or custom operations, which no plain runtime knows"
@@ -42,13 +42,14 @@ class Worker:
         """Whether the process still runs."""
         return self._process.poll() is None
 
-    def run(self, job: Job) -> bytes:
+    def run(self, job: Job[Answer]) -> Answer:
         """Run one job.
 
         Returns:
-            A TFLite flatbuffer.
+            What it answers: a TFLite flatbuffer, mostly.
 
         Raises:
+            EdgeSDKError: the job's own.
             ConversionError: with the converter's reason, or the end of its log where the process died.
         """
         assert self._process.stdin is not None and self._process.stdout is not None
@@ -58,10 +59,11 @@ class Worker:
         except (OSError, EOFError) as error:
             code = self._process.wait()
             raise ConversionError(f"the converter process died (exit code {code}): {self._tail()}") from error
+        if isinstance(answer, EdgeSDKError):
+            raise answer
         if not ok:
             raise ConversionError(f"the converter refuses the network: {answer}")
-        assert isinstance(answer, bytes)
-        return answer
+        return answer  # type: ignore[no-any-return]
 
     def close(self) -> None:
         """End the process."""
@@ -92,7 +94,7 @@ def shared_worker() -> Worker:
         return _shared
 
 
-def run_job(job: Job) -> bytes:
+def run_job(job: Job[Answer]) -> Answer:
     """`Worker.run` on the shared worker, one at a time."""
     worker = shared_worker()
     with _lock:
@@ -124,6 +126,8 @@ def _serve() -> None:
             return
         try:
             answer: tuple[bool, Any] = True, job.run()
+        except EdgeSDKError as error:
+            answer = False, error
         except Exception as error:  # whatever the converter raises is its reason
             answer = False, _reason(error)
         _send(answers, answer)

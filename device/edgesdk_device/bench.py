@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesdk import modelfile
-from edgesdk.contract import blocks_frame, decode_value
+from edgesdk.contract import Contract, blocks_frame, decode_value
 from edgesdk.data import Dataset, load_images, read_dataset
 from edgesdk.errors import DataError
 from edgesdk.measurement import Measurement
@@ -51,7 +51,7 @@ def measure_all(
     for path in paths:
         contract = modelfile.read(path).required_contract()
         if dataset is not None:
-            _check_classes(dataset, contract.output.labels)
+            _check_classes(dataset, contract, path)
     cells = [(path, name, count) for path in paths for name in backends for count in threads]
     measurements = []
     with progress("measuring", len(cells), quiet=quiet) as advance:
@@ -151,7 +151,10 @@ def _accuracy(model: Model, data: Path | str) -> tuple[float, int]:
     return float(np.mean(right)), len(right)
 
 
-def _check_classes(dataset: Dataset, labels: Sequence[str]) -> None:
+def _check_classes(dataset: Dataset, contract: Contract, path: Path) -> None:
+    labels = contract.output.labels
+    if not contract.output.classifies:
+        raise DataError(f"{path} is no classifier, its output is {contract.output.kind}: leave out --data")
     unknown = [name for name in dataset.classes if name not in labels]
     if unknown:
         raise DataError(

@@ -78,9 +78,13 @@ def convert(options: argparse.Namespace) -> int:
         **_learning(options),
         data=options.data,
         weights=options.weights,
+        values=options.values,
+        labels=options.labels,
+        trust=options.trust,
         recipe=options.recipe,
         quantize=options.quantize,
         io=options.io,
+        quantizer=options.quantizer,
         shrink=options.shrink,
         prune=options.prune,
         cluster=options.cluster,
@@ -97,7 +101,9 @@ def convert(options: argparse.Namespace) -> int:
     proved = facts["accuracy"]
     print(f"{made.path}  ({facts['size_bytes'] / 1000:.0f} kB, {facts['gzip_bytes'] / 1000:.0f} kB gzipped)")
     print(f"  {facts['macs'] / 1e6:.1f} M multiply-adds, {facts['parameters'] / 1e6:.2f} M parameters")
-    if proved is None:
+    if not made.contract.output.classifies:
+        print(f"  no classifier: its output is {made.contract.output.kind}")
+    elif proved is None:
         state = "trained, not judged: no data was given" if facts["trained"] else "random weights: only size and speed"
         print(f"  accuracy unknown ({state})")
     else:

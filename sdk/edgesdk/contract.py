@@ -35,6 +35,11 @@ class Output:
     kind: Literal["probabilities", "logits", "latent", "image"] = "probabilities"
     labels: tuple[str, ...] = ()
 
+    @property
+    def classifies(self) -> bool:
+        """Whether the largest entry is the answer."""
+        return self.kind in ("probabilities", "logits")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
@@ -167,6 +172,8 @@ class Contract:
     """Everything a device must know to run the model and to prove that it runs rightly.
 
     Attributes:
+        name: of the network, for people.
+        spec: None for a network that edgesdk did not build.
         attempts: the files that were tried, in order; the last that passed is this one.
         tolerance: runtime family ("cpu", "gpu", "npu") -> largest allowed difference from a golden output.
         ran: the runtimes that were tried where the file was made; empty in files of older versions.
@@ -176,7 +183,7 @@ class Contract:
 
     format: int = FORMAT
     name: str
-    spec: ModelSpec
+    spec: ModelSpec | None
     source: Source
     input: ImageInput
     output: Output
@@ -214,7 +221,7 @@ def from_json(text: str | bytes) -> Contract:
         contract: Contract = decode_value(Contract, data, "contract")
     except (ValueError, OverflowError) as error:
         raise ModelFileError(f"the contract in the file is not valid: {error}") from error
-    if contract.output.labels and len(contract.output.labels) != contract.spec.classes:
+    if contract.spec and contract.output.labels and len(contract.output.labels) != contract.spec.classes:
         raise ModelFileError(
             f"the contract has {len(contract.output.labels)} labels for {contract.spec.classes} classes: "
             "the file is damaged"

@@ -6,32 +6,21 @@ Nothing heavy is imported before it is called.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edgesdk import digits
 from edgesdk.contract import Output, Source
 from edgesdk.converted import Converted
-from edgesdk.data import (
-    Dataset,
-    draw_evenly,
-    load_images,
-    read_dataset,
-    remark_skipped,
-    split_dataset,
-    split_for_conversion,
-)
-from edgesdk.errors import DataError, RunError, WeightsError
-from edgesdk.preprocess import ImageInput, Pixels, Resize
+from edgesdk.data import Dataset, read_dataset, split_dataset
+from edgesdk.errors import RunError, WeightsError
+from edgesdk.evidence import gather_evidence
+from edgesdk.foreign import Values, convert_foreign, is_foreign
+from edgesdk.preprocess import ImageInput, Resize
 from edgesdk.progress import remark
-from edgesdk.recipe import RECIPES, Io, Precision, Recipe, Repair
+from edgesdk.recipe import RECIPES, Io, Precision, Quantizer, Recipe, Repair
 from edgesdk.runfolder import MODEL_FILE, Learning, Transfer, name_run_folder, read_run
 from edgesdk.spec import ModelSpec
 
-if TYPE_CHECKING:
-    from edgesdk_convert.convert import Evidence
-
-CALIBRATION_PHOTOS = 100
-MORE_CALIBRATION_PHOTOS = 500
 UNTRAINED_CLASSES = 1000
 
 
@@ -39,13 +28,17 @@ def convert(
     model: Path | str | None = None,
     *,
     data: Path | str | None = None,
-    arch: str = "mobilenet_v1",
-    width: float = 1.0,
-    res: int = 224,
+    arch: str | None = None,
+    width: float | None = None,
+    res: int | None = None,
     weights: str | None = None,
+    values: Values | None = None,
+    labels: Path | str | None = None,
+    trust: bool = False,
     recipe: str | Recipe | None = None,
     quantize: Precision | None = None,
     io: Io | None = None,
+    quantizer: Quantizer | None = None,
     shrink: float | None = None,
     prune: float | None = None,
     cluster: int | None = None,
@@ -65,8 +58,12 @@ def convert(
     """Make a proved .tflite; see `edgesdk convert --help` for each option.
 
     Args:
-        model: a run folder of `train`. Without it the network is built: from `weights`, learned on `data` unless the
-            weights already tell these very classes apart, and on the embedded `digits` where neither is given.
+        model: a run folder of `train`, a Keras file, a SavedModel or a float .tflite. Without it the network is built
+            (MobileNet V1 1.0-224 unless `arch`, `width` and `res` say otherwise): from `weights`, learned on `data`
+            unless the weights already tell these very classes apart, and on the embedded `digits` where neither is
+            given.
+        values, labels, trust: of such a foreign `model`: what it expects for black to white, a file of its labels (one
+            a line), and whether code in it may be run.
         recipe: "tiny", "fast", "accurate" or a `Recipe`; the options after it change what it says.
         repairs: what may mend int8 where it helps; () for plain int8, None for all.
         out: the file's name; `<model>_<data>_<precision>.tflite` in the working folder if None. What is learned on
@@ -80,15 +77,48 @@ def convert(
     """
     asked = _recipe(
         recipe,
-        {"precision": quantize, "io": io, "shrink": shrink, "prune": prune, "cluster": cluster, "qat": qat or None}
+        {
+            "precision": quantize,
+            "io": io,
+            "quantizer": quantizer,
+            "shrink": shrink,
+            "prune": prune,
+            "cluster": cluster,
+            "qat": qat or None,
+        }
         | {"max_drop": max_drop, "min_snr": min_snr, "repairs": repairs},
     )
-    spec = ModelSpec(arch=arch, width=width, res=res, classes=UNTRAINED_CLASSES)
+    _check_model(
+        model,
+        {"arch": arch, "width": width, "weights": weights},
+        {"res": res},
+        {"values": values, "labels": labels, "trust": trust or None},
+    )
+    spec = ModelSpec(
+        arch="mobilenet_v1" if arch is None else arch,
+        width=1.0 if width is None else width,
+        res=224 if res is None else res,
+        classes=UNTRAINED_CLASSES,
+    )
     learning = Learning(transfer=transfer, epochs=epochs, batch=batch, seed=seed, flip=flip)
     if model is None and data is None and weights is None:
         data = digits.NAME
         remark(
             "no model, data or weights named: learning the embedded digits, about two minutes on 2 cores", quiet=quiet
+        )
+    if model is not None and is_foreign(Path(model)):
+        return convert_foreign(
+            Path(model),
+            asked,
+            data,
+            None if out is None else Path(out),
+            values=values,
+            labels=labels,
+            res=res,
+            resize=resize,
+            trust=trust,
+            learning=learning,
+            quiet=quiet,
         )
     if model is not None:
         run = read_run(model)
@@ -104,6 +134,21 @@ def convert(
     return _convert_run(folder, asked, None, path, quiet=quiet)
 
 
+def _check_model(
+    model: Path | str | None, built: dict[str, Any], sized: dict[str, Any], foreign: dict[str, Any]
+) -> None:
+    """Refuse options that have nothing to say of this MODEL."""
+    if model is None:
+        wrong, reason = foreign, "without a MODEL that they describe: name one"
+    elif is_foreign(Path(model)):
+        wrong, reason = built, f"beside {model}, whose network is built already: leave out one of them"
+    else:
+        wrong, reason = built | sized | foreign, f"beside the run folder {model}, which says it: leave out one of them"
+    given = [f"--{name}" for name, value in wrong.items() if value is not None]
+    if given:
+        raise ValueError(f"{' and '.join(given)} stands {reason}")
+
+
 def _recipe(base: str | Recipe | None, changes: dict[str, Any]) -> Recipe:
     """The recipe of that name (plain int8 if None), changed by what was asked for beside it."""
     if isinstance(base, str):
@@ -115,6 +160,8 @@ def _recipe(base: str | Recipe | None, changes: dict[str, Any]) -> Recipe:
     given = {name: value for name, value in changes.items() if value is not None}
     if given.get("precision", "int8") != "int8":
         base = replace(base, io="float32", precision=given["precision"])
+    if given.get("quantizer") == "ai-edge" and base.precision == "int8":
+        base = replace(base, io="int8")
     return replace(base, **given)
 
 
@@ -213,7 +260,7 @@ def _convert_run(folder: Path, recipe: Recipe, data: Path | str | None, out: Pat
         output=Output(kind="probabilities", labels=run.classes),
         source=run.source,
         recipe=recipe,
-        evidence=_evidence(split_dataset(dataset), run.input, run.learning, folder, quiet=quiet),
+        evidence=gather_evidence(split_dataset(dataset), run.input, run.learning, folder, quiet=quiet),
         out=out,
         quiet=quiet,
     )
@@ -229,7 +276,7 @@ def _convert_built(plan: _Plan, recipe: Recipe, out: Path, *, quiet: bool) -> Co
     evidence = Evidence()
     if plan.dataset is not None:
         folder = out.with_suffix(".steps")
-        evidence = _evidence(plan.dataset, plan.image_input, Learning(), folder, quiet=quiet)
+        evidence = gather_evidence(plan.dataset, plan.image_input, Learning(), folder, quiet=quiet)
         source = replace(source, dataset=plan.dataset.name, fingerprint=plan.dataset.fingerprint)
     return convert_model(
         from_keras(built.model, plan.image_input),
@@ -241,47 +288,6 @@ def _convert_built(plan: _Plan, recipe: Recipe, out: Path, *, quiet: bool) -> Co
         evidence=evidence,
         out=out,
         quiet=quiet,
-    )
-
-
-def _evidence(
-    dataset: Dataset, image_input: ImageInput, learning: Learning, folder: Path, *, quiet: bool
-) -> "Evidence":
-    """The images of a data set for a conversion; decoded now are those that every conversion needs."""
-    from edgesdk_convert.compress import Lesson
-    from edgesdk_convert.convert import Evidence
-
-    calibration, test = split_for_conversion(dataset, CALIBRATION_PHOTOS)
-    if len({photo.label for photo in calibration}) < 2:
-        raise DataError(
-            f"the {len(calibration)} photos of {dataset.name} to calibrate on are all of one class, expected photos "
-            "of every class: add some"
-        )
-    seen, judged = load_images(calibration, image_input), load_images(test, image_input, quiet=quiet)
-    remark_skipped((*seen.skipped, *judged.skipped), quiet=quiet)
-    by_split = {
-        split: [photo for photo in dataset.photos if photo.split == split] for split in ("train", "val", "test")
-    }
-
-    def lesson() -> Lesson:
-        return Lesson(
-            train=load_images(by_split["train"], image_input, quiet=quiet),
-            val=load_images(by_split["val"], image_input, quiet=quiet),
-            folder=folder,
-            batch=learning.batch,
-            seed=learning.seed,
-            flip=learning.flip,
-        )
-
-    def more() -> Pixels:
-        return load_images(draw_evenly(by_split["train"], MORE_CALIBRATION_PHOTOS), image_input).pixels
-
-    return Evidence(
-        calibration=seen.pixels,
-        more_calibration=more if len(by_split["train"]) > CALIBRATION_PHOTOS else None,
-        test=judged.pixels,
-        truth=judged.labels,
-        lesson=lesson if by_split["train"] and by_split["val"] else None,
     )
 
 

@@ -21,7 +21,7 @@ class Converted:
         proved = measured.accuracy
         return {
             "path": str(self.path),
-            "spec": vars(self.contract.spec) | {"name": self.contract.spec.name},
+            "spec": (vars(self.contract.spec) if self.contract.spec else {}) | {"name": self.contract.name},
             "accuracy": None
             if proved is None
             else {

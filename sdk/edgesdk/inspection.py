@@ -76,13 +76,15 @@ def _facts(found: Inspected) -> dict[str, str]:
         return facts
     image, labels, proved, source = contract.input, contract.output.labels, contract.measured.accuracy, contract.source
     facts |= {
-        "made from": f"{contract.spec.name}, weights {source.weights}, data {source.dataset or 'none'}",
+        "made from": f"{contract.name}, weights {source.weights}, data {source.dataset or 'none'}",
         "input": f"{image.height}x{image.width} {image.color}, {image.resize}, (byte - {image.mean:g}) / {image.std:g}",
-        "labels": f"{len(labels)}: {', '.join(labels[:8])}{', ...' if len(labels) > 8 else ''}",
+        "output": contract.output.kind,
         "precision": f"{contract.recipe.precision}, input and output {contract.recipe.io}",
         "gzipped": f"{contract.measured.gzip_bytes:,}",
         "trained": "yes" if source.trained else "no: random weights",
     }
+    if labels:
+        facts["labels"] = f"{len(labels)}: {', '.join(labels[:8])}{', ...' if len(labels) > 8 else ''}"
     if contract.recipe.steps:
         facts["steps"] = "; ".join(contract.recipe.steps)
     if proved is not None:

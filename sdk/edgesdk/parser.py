@@ -53,14 +53,30 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("-o", "--out", type=Path, metavar="RUN", help="run folder (default: named by model and data)")
 
     command = add(
-        "convert", "make a proved .tflite", "edgesdk convert --width 0.5 --res 160 --data photos/ --max-drop 1"
+        "convert",
+        "make a proved .tflite",
+        "edgesdk convert --width 0.5 --res 160 --data photos/ --max-drop 1\n"
+        "  edgesdk convert mine.keras --values unit --data photos/",
     )
     command.add_argument(
-        "model", metavar="MODEL", nargs="?", type=Path, help="run folder of train; without it one is built"
+        "model",
+        metavar="MODEL",
+        nargs="?",
+        type=Path,
+        help="run folder of train, Keras file (.keras, .h5), SavedModel or float .tflite; without it one is built",
     )
     command.add_argument("--data", metavar="DATA", help="photos to learn (without MODEL), calibrate and judge on")
     _add_network(command)
+    command.set_defaults(arch=None, width=None, res=None)  # said or not said, which matters beside MODEL
     command.add_argument("--weights", metavar="W", help="imagenet, a Keras .h5 file or none")
+    command.add_argument(
+        "--values",
+        choices=("signed", "unit", "bytes"),
+        help="what a foreign MODEL expects for black to white: -1 to 1, 0 to 1 or 0 to 255 (default: bytes where its "
+        "first layer scales them, else signed)",
+    )
+    command.add_argument("--labels", type=Path, metavar="FILE", help="a foreign MODEL's labels, one a line")
+    command.add_argument("--trust", action="store_true", help="run code that a foreign MODEL holds")
     command.add_argument(
         "--recipe",
         choices=tuple(RECIPES),
@@ -76,6 +92,11 @@ def build_parser() -> argparse.ArgumentParser:
         "--io",
         choices=("uint8", "int8", "float32"),
         help="input and output type (int8 files: uint8, which MediaPipe reads too)",
+    )
+    command.add_argument(
+        "--quantizer",
+        choices=("tensorflow", "ai-edge"),
+        help="who makes int8: ai-edge takes ai-edge-quantizer, a second and no TensorFlow (default tensorflow)",
     )
     command.add_argument(
         "--shrink",

@@ -8,6 +8,7 @@ Precision = Literal["float32", "float16", "dynamic", "int8", "int16x8"]
 Io = Literal["float32", "uint8", "int8"]
 #: What mends int8 without labels: see `edgesdk_convert.equalize` and `edgesdk_convert.biascorrect`.
 Repair = Literal["equalize", "correct_biases"]
+Quantizer = Literal["tensorflow", "ai-edge"]
 
 #: Precisions whose activations need ranges.
 CALIBRATED = ("int8", "int16x8")
@@ -21,6 +22,7 @@ class Recipe:
         precision: "float32"; "float16" weights; "dynamic" (int8 weights, float activations); "int8" weights and
             activations; "int16x8" (int8 weights, int16 activations).
         io: type of the input and output tensors.
+        quantizer: who makes int8; "ai-edge" needs no TensorFlow, but repairs nothing.
         shrink: multiply-adds to keep, as a share of the network's, by removing channels; None: all.
         prune: share of zeros among the weights of each dense layer and each convolution but depthwise ones; 0: none.
         cluster: how many distinct values those layers' weights may have; 0: any.
@@ -37,6 +39,7 @@ class Recipe:
 
     precision: Precision = "float32"
     io: Io = "float32"
+    quantizer: Quantizer = "tensorflow"
     shrink: float | None = None
     prune: float = 0.0
     cluster: int = 0
@@ -50,6 +53,10 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.precision != "int8" and self.io != "float32":
             raise ValueError(f"io is {self.io!r} for a {self.precision} model, expected float32")
+        if self.quantizer == "ai-edge" and (self.precision, self.io) != ("int8", "int8"):
+            raise ValueError(f"ai-edge makes int8 files with int8 input, not {self.precision} with {self.io}")
+        if self.quantizer == "ai-edge" and self.qat:
+            raise ValueError("ai-edge quantizes a trained network, it does not train one: leave out --qat")
         if self.qat and self.precision != "int8":
             raise ValueError(f"quantization-aware training makes int8 files, but the precision is {self.precision}")
         if self.shrink is not None and not 0 < self.shrink < 1:
