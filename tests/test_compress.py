@@ -86,7 +86,7 @@ def convert(
 ) -> Callable[..., Converted]:
     run = read_run(run_folder)
 
-    def made(**fields: Any) -> Converted:
+    def made(epochs: int, **fields: Any) -> Converted:
         return convert_model(
             from_keras(model, INPUT),
             spec=run.spec,
@@ -98,7 +98,7 @@ def convert(
                 calibration=lesson.train.pixels,
                 test=lesson.val.pixels,
                 truth=lesson.val.labels,
-                lesson=lambda: replace(lesson, epochs=6),
+                lesson=lambda: replace(lesson, epochs=epochs),
             ),
             out=tmp_path_factory.mktemp("made") / "m.tflite",
         )
@@ -107,7 +107,7 @@ def convert(
 
 
 def test_quantization_aware_training_makes_an_int8_file(convert: Callable[..., Converted]) -> None:
-    file = convert(qat=True)
+    file = convert(6, qat=True)
     graph = read_graph(modelfile.read(file.path).content)
     assert {op.precision for op in graph.ops if op.macs} == {"int8"}
     assert file.contract.recipe.steps == ("quantization-aware training",)
@@ -118,7 +118,7 @@ def test_quantization_aware_training_makes_an_int8_file(convert: Callable[..., C
 
 
 def test_all_three_together_keep_what_each_achieved(convert: Callable[..., Converted]) -> None:
-    file = convert(prune=0.6, cluster=8, qat=True)
+    file = convert(2, prune=0.6, cluster=8, qat=True)
     pruned, clustered, trained = file.contract.recipe.steps
     assert pruned.startswith("pruned")
     assert clustered.endswith("zeros kept")

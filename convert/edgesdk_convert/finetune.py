@@ -49,20 +49,20 @@ def finetune(
     *,
     epochs: int,
     rate: float,
-    keep_from: int = 0,
+    teacher: Any = None,
     after_step: Callable[[], None] | None = None,
     quiet: bool,
 ) -> None:
     """Teach a wrapped model in place, or give it the weights that an earlier call taught it.
 
-    It learns from the answers of the network that it was, batch-norm frozen.
+    It learns from another network's answers, batch-norm frozen.
 
     Args:
         model: what learns.
         name: of the step, such as "prune 0.8".
         parent: the model before it was wrapped; other weights there are another lesson.
         epochs, rate: see `Stage`; the lesson's own epochs come first.
-        keep_from: the first epoch (from 0) whose weights may be kept.
+        teacher: whose answers it learns; the parent if None.
         after_step: called after each step of the optimizer.
     """
     freeze_batchnorm(model)
@@ -75,7 +75,6 @@ def finetune(
         patience=epochs,
         flip=lesson.flip,
         seed=lesson.seed,
-        keep_from=keep_from,
     )
     folder = lesson_folder(name, parent, lesson, stage)
     kept = folder / LEARNED_FILE
@@ -90,7 +89,7 @@ def finetune(
         lesson.val,
         image_input,
         make_folder(folder),
-        objective=distillation(model, parent, {}),
+        objective=distillation(model, teacher or parent, {}),
         resume=True,
         quiet=quiet,
         after_step=after_step,

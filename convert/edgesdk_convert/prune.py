@@ -1,19 +1,31 @@
-"""Magnitude pruning: the smallest weights become zero, more of them step by step, while the rest learns on.
+"""Magnitude pruning: the smallest weights become zero in rounds, and what stays makes up for them.
 
-M. Zhu and S. Gupta, To prune, or not to prune: exploring the efficacy of pruning for model compression, arXiv
-1710.01878: the share of zeros rises as 1 - (1 - t)^3. Zeros buy bytes after compression, not milliseconds.
+M. Zhu and S. Gupta, To prune, or not to prune, arXiv 1710.01878: the share of zeros rises as 1 - (1 - t)^3, round by
+round, and the network learns on in between (tensorflow-model-optimization holds the masks). Before it learns, each
+output's remaining weights are refitted by least squares to what the layer computed with all of them, on photos without
+labels (the closed form of E. Frantar and D. Alistarh, SparseGPT, arXiv 2301.00774, section 3.1). On a few hundred
+photos learning alone does not get there. flowers5 0.75-160 at 80 % zeros at once, validation top-1 before any learning:
+0.20 without the refit, 0.62 with it, 0.89 unpruned.
+
+Zeros buy bytes after compression, not milliseconds.
 """
 
+from functools import partial
 from typing import Any
 
-from edgesdk.preprocess import ImageInput
+import numpy as np
+import numpy.typing as npt
+
+from edgesdk.preprocess import ImageInput, Pixels
 from edgesdk.quiet import import_tfmot
 from edgesdk_convert.compress import Lesson
 from edgesdk_convert.finetune import copied, finetune, wrapped
+from edgesdk_train.cut import trace_channels
+from edgesdk_train.reconstruct import Reader, draw_photos, measure_readers, ridged, set_kernel
 
-EPOCHS = 16
-RATE = 3e-4
-RAMP = 0.6  # of the epochs, after which the zeros stay and the rest recovers
+ROUNDS = 3
+ROUND_EPOCHS, LAST_EPOCHS = 2, 8
+RATE = 1e-4
 FEWEST_WEIGHTS = 1024  # in a layer; the first convolution's few hundred buy nothing and see every pixel
 
 
@@ -27,39 +39,66 @@ def prune(model: Any, sparsity: float, image_input: ImageInput, lesson: Lesson, 
         sparsity: share of zeros in each layer that is pruned.
     """
     tfmot = import_tfmot()
-    epochs = lesson.epochs or EPOCHS
-    ramp = max(1, round(RAMP * epochs))
-    steps = -(-len(lesson.train.labels) // lesson.batch)
-    schedule = tfmot.sparsity.keras.PolynomialDecay(
-        initial_sparsity=0.0, final_sparsity=sparsity, begin_step=0, end_step=ramp * steps, frequency=max(1, steps // 8)
-    )
-
-    pruning = wrapped(
-        model, prunable, lambda layer: tfmot.sparsity.keras.prune_low_magnitude(layer, pruning_schedule=schedule)
-    )
-    wrappers = [layer for layer in pruning.layers if hasattr(layer, "pruning_step")]
-    for wrapper in wrappers:
-        wrapper.pruning_step.assign(0)
-
-    def mask() -> None:
+    photos, pruned = draw_photos(lesson.train.pixels, lesson.seed), model
+    for number in range(1, ROUNDS + 1):
+        share = sparsity * (1 - (1 - number / ROUNDS) ** 3)
+        before, pruned = pruned, drop_weights(pruned, share, photos, image_input, seed=lesson.seed)
+        held = tfmot.sparsity.keras.ConstantSparsity(share, begin_step=0)
+        pruning = wrapped(pruned, prunable, partial(tfmot.sparsity.keras.prune_low_magnitude, pruning_schedule=held))
+        wrappers = [layer for layer in pruning.layers if hasattr(layer, "pruning_step")]
         for wrapper in wrappers:
-            wrapper.pruning_obj.weight_mask_op()
+            wrapper.pruning_step.assign(0)
 
-    finetune(
-        pruning,
-        f"prune {sparsity:g}",
-        model,
-        image_input,
-        lesson,
-        epochs=epochs,
-        rate=RATE,
-        keep_from=ramp,
-        after_step=mask,
-        quiet=quiet,
-    )
-    stripped = tfmot.sparsity.keras.strip_pruning(pruning)
-    words = f"pruned {len(wrappers)} layers to {100 * sparsity:g} % zeros"
-    return copied(model, stripped.get_weights()), words
+        def mask(wrappers: list[Any] = wrappers) -> None:
+            for wrapper in wrappers:
+                wrapper.pruning_obj.weight_mask_op()
+
+        finetune(
+            pruning,
+            f"prune {share:.4g}",
+            before,
+            image_input,
+            lesson,
+            teacher=model,
+            epochs=lesson.epochs or (LAST_EPOCHS if number == ROUNDS else ROUND_EPOCHS),
+            rate=RATE,
+            after_step=mask,
+            quiet=quiet,
+        )
+        pruned = copied(model, tfmot.sparsity.keras.strip_pruning(pruning).get_weights())
+    count = sum(prunable(layer) for layer in model.layers)
+    return pruned, f"pruned {count} layers to {100 * sparsity:g} % zeros"
+
+
+def drop_weights(model: Any, share: float, photos: Pixels, image_input: ImageInput, *, seed: int) -> Any:
+    """A copy in which the smallest weights of each prunable layer are zero and the others refitted.
+
+    Args:
+        photos: uint8 [n, height, width, channels], unlabelled.
+        seed: of the positions looked at.
+    """
+    copy, channels = copied(model), trace_channels(model)
+    readers = {reader.name: reader for reader in measure_readers(model, channels, photos, image_input, seed=seed)}
+    for layer in copy.layers:
+        if not prunable(layer):
+            continue
+        kernel = layer.get_weights()[0]
+        keep = np.abs(kernel) > np.quantile(np.abs(kernel), share)
+        if layer.name in readers:
+            set_kernel(layer, readers[layer.name], _refitted(readers[layer.name], keep))
+        else:
+            layer.set_weights([kernel * keep, *layer.get_weights()[1:]])
+    return copy
+
+
+def _refitted(reader: Reader, keep: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """The kernel [n, outputs] with zeros where `keep` says, the rest by least squares."""
+    keep = keep.reshape(reader.kernel.shape)
+    covariance, kernel = ridged(reader.covariance), np.zeros_like(reader.kernel)
+    wanted = covariance @ reader.kernel
+    for output, rows in enumerate(keep.T):
+        kernel[rows, output] = np.linalg.solve(covariance[np.ix_(rows, rows)], wanted[rows, output])
+    return kernel
 
 
 def prunable(layer: Any) -> bool:

@@ -40,7 +40,6 @@ class Stage:
         patience: epochs without a better validation loss before it stops.
         flip: see `augment`.
         seed: of shuffling and augmentation, with the epoch's number.
-        keep_from: the first epoch, counted from 0, whose weights may be kept.
     """
 
     name: str
@@ -51,7 +50,6 @@ class Stage:
     patience: int
     flip: bool
     seed: int
-    keep_from: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +142,7 @@ def run_stage(
                 val_top1=val_top1,
             )
             state = replace(state, history=(*state.history, row))
-            if epoch >= stage.keep_from and val_loss < state.best_loss:
+            if val_loss < state.best_loss:
                 state, best = replace(state, best_loss=val_loss), model.get_weights()
             _save_checkpoint(path, state, model.get_weights(), best, optimizer)
     model.set_weights(best)

@@ -182,13 +182,20 @@ def refit(smaller: Any, channels: Channels, keep: Mask, readers: Sequence[Reader
         lost = np.linalg.solve(inverse[np.ix_(out, out)], reader.kernel[out][:, mine])
         kernel = reader.kernel[~out][:, mine] - inverse[np.ix_(~out, out)] @ lost
         offset = reader.mean @ reader.kernel[:, mine] - reader.mean[~out] @ kernel
-        layer = smaller.get_layer(reader.name)
-        shape = layer.weights[0].shape
-        biases = [bias + offset for bias in layer.get_weights()[1:]]
-        layer.set_weights([kernel.reshape(shape), *biases])
-        normalizer = _normalizer(layer)
-        if not biases and normalizer is not None:
-            normalizer.moving_mean.assign_sub(offset)
+        _set_kernel(smaller.get_layer(reader.name), kernel, offset)
+
+
+def set_kernel(layer: Any, reader: Reader, kernel: Matrix) -> None:
+    """Give a reader another kernel [n, outputs], its outputs' means kept by its bias or batch-norm."""
+    _set_kernel(layer, kernel, reader.mean @ (reader.kernel - kernel))
+
+
+def _set_kernel(layer: Any, kernel: Matrix, offset: Matrix) -> None:
+    biases = [bias + offset for bias in layer.get_weights()[1:]]
+    layer.set_weights([kernel.reshape(layer.weights[0].shape), *biases])
+    normalizer = _normalizer(layer)
+    if not biases and normalizer is not None:
+        normalizer.moving_mean.assign_sub(offset)
 
 
 def _reading_layers(model: Any, channels: Channels) -> list[Any]:
@@ -260,9 +267,15 @@ def _shrunk(reader: Reader) -> Matrix:
     return (1 - share) * reader.covariance + share * np.diag(np.diag(reader.covariance))
 
 
-def _inverse(covariance: Matrix) -> Matrix:
+def ridged(covariance: Matrix) -> Matrix:
+    """The covariance with a little more on its diagonal, so that it can be inverted."""
     ridge = RIDGE * np.diag(covariance).mean() + 1e-12
-    inverse: Matrix = np.linalg.inv(covariance + ridge * np.eye(len(covariance)))
+    invertible: Matrix = covariance + ridge * np.eye(len(covariance))
+    return invertible
+
+
+def _inverse(covariance: Matrix) -> Matrix:
+    inverse: Matrix = np.linalg.inv(ridged(covariance))
     return inverse
 
 
