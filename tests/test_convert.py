@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgesdk import conversion, modelfile, verbs
+from edgesdk import conversion, inspection, modelfile, verbs
 from edgesdk.contract import Output, Source
 from edgesdk.converted import Converted
 from edgesdk.errors import ConversionError, GateError, RunError, WeightsError, WriteError
@@ -183,6 +183,9 @@ def test_a_fragile_network_is_repaired(run_folder: Path, tmp_path: Path, capfd: 
     proved = file.contract.measured.accuracy
     assert proved is not None
     assert 100 * (proved.float - proved.final) <= 0.5
+    shown = "\n".join(inspection.as_text(verbs.inspect(file.path)))
+    assert "tried" in shown
+    assert shown.count(" dB ") == len(file.contract.attempts)
     told = [line for line in capfd.readouterr().err.splitlines() if line.endswith((", fails", ", passes"))]
     assert len(told) == len(file.contract.attempts)
     assert told[0].startswith("edgesdk: int8: top-1 ")

@@ -138,7 +138,15 @@ def network(layer: Any) -> Any:
 
 def converted(model: Any, recipe: Recipe) -> bytes:
     network, pictures = from_keras(model, INPUT), made_images(8, INPUT)
-    judge = Judge(network, pictures, None, Output(), pictures, INPUT, quiet=True)
+    judge = Judge(
+        network=network,
+        learned=network,
+        pixels=pictures,
+        truth=None,
+        output=Output(),
+        photos=pictures,
+        image_input=INPUT,
+    )
     return Search(network=network, recipe=recipe, image_input=INPUT, judge=judge).find().candidate.file
 
 

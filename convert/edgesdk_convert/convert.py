@@ -104,18 +104,19 @@ def convert_model(
     shown = evidence.calibration
     if shown is None:
         shown = made_images(MADE_CALIBRATION, image_input)
-    judge = Judge(
-        network,
-        shown if evidence.test is None else evidence.test,
-        evidence.truth,
-        output,
-        shown,
-        image_input,
-        quiet=quiet,
-    )
     learned = network
     if recipe.learns:
         learned, recipe = compress(network, recipe, image_input, evidence.lesson, quiet=quiet)
+    judge = Judge(
+        network=network,
+        learned=learned,
+        pixels=shown if evidence.test is None else evidence.test,
+        truth=evidence.truth,
+        output=output,
+        photos=shown,
+        image_input=image_input,
+        quiet=quiet,
+    )
     search = Search(
         network=learned,
         recipe=recipe,

@@ -63,75 +63,63 @@ class Judged:
         )
 
 
+@dataclass(kw_only=True)
 class Judge:
     """Holds the images and what the float network says of them.
 
-    Args:
+    Attributes:
         network: as it was trained, before anything was done to it.
+        learned: the float network that is quantized, which may be pruned or shrunk.
         pixels: uint8 [n, height, width, channels].
         truth: int32 [n], or None where nobody said what the images show.
         output: what the network answers.
         photos: uint8, others than `pixels`, on which one candidate is chosen before another.
     """
 
-    def __init__(
-        self,
-        network: Network,
-        pixels: Pixels,
-        truth: npt.NDArray[np.int32] | None,
-        output: Output,
-        photos: Pixels,
-        image_input: ImageInput,
-        *,
-        quiet: bool,
-    ) -> None:
-        self._network, self._pixels, self._truth, self._output = network, pixels, truth, output
-        self._photos, self._image_input, self._quiet = photos[:SNR_IMAGES], image_input, quiet
-        self._middle: tuple[bytes, Outputs] | None = None
+    network: Network
+    learned: Network
+    pixels: Pixels
+    truth: npt.NDArray[np.int32] | None
+    output: Output
+    photos: Pixels
+    image_input: ImageInput
+    quiet: bool = True
+
+    def judge(self, candidate: Candidate) -> Judged:
+        """Everything about a candidate, on the held-out images and against the network as it was trained."""
+        accuracy = None
+        if self.truth is not None:
+            final = file_outputs(candidate.file, self.pixels, self.image_input, quiet=self.quiet)
+            middle = final if candidate.file == self.learned.float_file else self._learned_answers
+            accuracy = prove(self._answers, middle, final, self.truth, self.output.labels)
+        given = self._logits(candidate.file, self.pixels)
+        return Judged(accuracy=accuracy, signal_to_noise_db=self._signal_to_noise_db(self._held_out, given))
 
     def choice_db(self, file: bytes) -> float:
-        """Signal to noise of a file on the photos to choose by, against the network's float .tflite."""
-        return self._signal_to_noise_db(self._wanted, self._logits(file, self._photos))
-
-    @cached_property
-    def _wanted(self) -> Outputs:
-        return self._logits(self._network.float_file, self._photos)
-
-    @cached_property
-    def _held_out(self) -> Outputs:
-        return self._logits(self._network.float_file, self._pixels[:SNR_IMAGES])
+        """Signal to noise of a file on the photos to choose by, against the network it was quantized from."""
+        return self._signal_to_noise_db(self._shown, self._logits(file, self.photos))
 
     @cached_property
     def _answers(self) -> Outputs:
-        return self._network.answer(self._pixels)
+        return self.network.answer(self.pixels)
+
+    @cached_property
+    def _learned_answers(self) -> Outputs:
+        return file_outputs(self.learned.float_file, self.pixels, self.image_input, quiet=self.quiet)
+
+    @cached_property
+    def _held_out(self) -> Outputs:
+        return self._logits(self.network.float_file, self.pixels)
+
+    @cached_property
+    def _shown(self) -> Outputs:
+        return self._logits(self.learned.float_file, self.photos)
 
     def _logits(self, file: bytes, pixels: Pixels) -> Outputs:
-        return file_outputs(logits_file(file), pixels, self._image_input)
-
-    def judge(self, candidate: Candidate, float_file: bytes) -> Judged:
-        """Everything about a candidate.
-
-        Args:
-            float_file: the float .tflite before quantization and its repairs, which may be pruned or shrunk.
-        """
-        accuracy = None
-        if self._truth is not None:
-            final = file_outputs(candidate.file, self._pixels, self._image_input, quiet=self._quiet)
-            middle = final
-            if candidate.recipe.precision != "float32":
-                middle = self._float_outputs(float_file)
-            accuracy = prove(self._answers, middle, final, self._truth, self._output.labels)
-        given = self._logits(candidate.file, self._pixels[:SNR_IMAGES])
-        return Judged(accuracy=accuracy, signal_to_noise_db=self._signal_to_noise_db(self._held_out, given))
+        return file_outputs(logits_file(file), pixels[:SNR_IMAGES], self.image_input)
 
     def _signal_to_noise_db(self, wanted: Outputs, given: Outputs) -> float:
-        return signal_to_noise_db(wanted, given, any_mean=self._output.classifies)
-
-    def _float_outputs(self, float_file: bytes) -> Outputs:
-        if self._middle is None or self._middle[0] != float_file:
-            outputs = file_outputs(float_file, self._pixels, self._image_input, quiet=self._quiet)
-            self._middle = (float_file, outputs)
-        return self._middle[1]
+        return signal_to_noise_db(wanted, given, any_mean=self.output.classifies)
 
 
 def signal_to_noise_db(wanted: Outputs, given: Outputs, *, any_mean: bool = True) -> float:

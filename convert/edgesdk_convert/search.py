@@ -18,6 +18,7 @@ from edgesdk.recipe import Io, Recipe, Repair
 from edgesdk_convert.biascorrect import correct_biases
 from edgesdk_convert.calibrate import add_anchors, check_photos, clip_ranges, made_images
 from edgesdk_convert.equalize import equalize
+from edgesdk_convert.export import freeze
 from edgesdk_convert.gate import Candidate, Judge, Judged
 from edgesdk_convert.jobs import Calibrate, FromGraph, Samples, ToInt8, ToInt16
 from edgesdk_convert.network import Network, from_keras
@@ -197,8 +198,6 @@ class Search:
                 raise
             remark(str(error), quiet=self.quiet)
             return
-        from edgesdk_convert.export import freeze
-
         step = "quantization-aware training"
         file = run_job(FromGraph(graph=freeze(model), precision="trained", io=self.recipe.io))
         done = replace(self.recipe, qat=True, steps=(*self.recipe.steps, step))
@@ -242,7 +241,7 @@ class Search:
         return self._judged("int8 by ai-edge-quantizer", candidate, float_file, b"")
 
     def _judged(self, step: str, candidate: Candidate, float_file: bytes, calibrated: bytes) -> Trial:
-        judged = self.judge.judge(candidate, self.network.float_file)
+        judged = self.judge.judge(candidate)
         return Trial(
             candidate=candidate,
             judged=judged,

@@ -3,9 +3,11 @@
 from dataclasses import asdict
 from typing import Any
 
-from edgesdk.contract import Ran
+from edgesdk.contract import Attempt, Ran
 from edgesdk.tables import columns
 from edgesdk.verbs import Inspected
+
+ATTEMPTS_HEAD = ("tried", "top-1", "agreement", "signal to noise", "gate")
 
 
 def as_json(found: Inspected) -> dict[str, Any]:
@@ -35,13 +37,21 @@ def as_json(found: Inspected) -> dict[str, Any]:
 
 
 def as_text(found: Inspected) -> list[str]:
-    """Facts, contract and the table of operations, line by line."""
+    """Facts, contract, what was tried and the table of operations, line by line."""
     size_kb = found.file.path.stat().st_size / 1000
     lines = [f"{found.file.path}  sha256 {found.file.sha256[:16]}  {size_kb:.0f} kB"]
     lines += [f"  {name}: {text}" for name, text in _facts(found).items()]
     if found.file.contract is None:
         lines.append("  no edgesdk contract: nothing says how to feed it")
+    elif len(found.file.contract.attempts) > 1:
+        lines += ["", *columns([ATTEMPTS_HEAD, *map(_attempt, found.file.contract.attempts)])]
     return [*lines, "", *columns(found.graph.table)]
+
+
+def _attempt(attempt: Attempt) -> tuple[str, ...]:
+    top1, agreement = ("" if share is None else f"{100 * share:.1f} %" for share in (attempt.top1, attempt.agreement))
+    passed = "passed" if attempt.passed else "failed"
+    return attempt.step, top1, agreement, f"{attempt.signal_to_noise_db:.1f} dB", passed
 
 
 def difference(first: Inspected, second: Inspected) -> list[str]:
