@@ -8,9 +8,10 @@ import numpy.typing as npt
 import pytest
 
 from edgesdk import verbs
-from edgesdk.contract import Recipe, Source
+from edgesdk.contract import Output, Source
 from edgesdk.data import load_images, read_dataset
 from edgesdk.preprocess import ImageInput, to_tensor, value_table
+from edgesdk.recipe import Recipe
 from edgesdk.spec import ModelSpec
 from edgesdk_train.weights import load_weights, read_weights
 from test_mobilenet_v1 import keras_macs
@@ -94,21 +95,22 @@ def test_published_weights_without_a_head_give_keras_features(shared: Path) -> N
 def test_the_narrowest_runs_as_int8(tmp_path: Path) -> None:
     """Every layer has at least 8 channels."""
     from edgesdk_convert.convert import Evidence, convert_model
+    from edgesdk_convert.network import from_keras
 
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (16, 32, 32, 3)).astype(np.uint8)
     model = build(width=0.01, res=32, classes=3)
     settle(model, (pixels.astype(np.float32) - 128) / 128)
+    image_input = ImageInput(height=32, width=32)
     file = convert_model(
-        model,
+        from_keras(model, image_input),
         spec=ModelSpec(arch="mobilenet_v2", width=0.01, res=32, classes=3),
-        image_input=ImageInput(height=32, width=32),
-        labels=("a", "b", "c"),
+        image_input=image_input,
+        output=Output(labels=("a", "b", "c")),
         source=Source(),
-        recipe=Recipe(precision="int8", io="uint8"),
+        recipe=Recipe(precision="int8", io="uint8", repairs=()),
         evidence=Evidence(calibration=pixels),
         out=tmp_path / "v2.tflite",
-        repairs=(),
     )
     graph = verbs.inspect(file.path).graph
     assert {"PAD", "DEQUANTIZE"}.isdisjoint(graph.counts)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from edgesdk import verbs
-from edgesdk.contract import Recipe, Source
+from edgesdk.contract import Output, Source
 from edgesdk.preprocess import ImageInput
+from edgesdk.recipe import Recipe
 from edgesdk.spec import ModelSpec
 from edgesdk_train.weights import head_classes, load_weights, read_weights
 from test_mobilenet_v1 import keras_macs
@@ -92,21 +93,22 @@ def test_a_file_without_a_head_fills_all_but_the_last_two_layers(tmp_path: Path)
 
 def test_the_narrowest_runs_as_int8_with_one_operation_a_hard_swish(tmp_path: Path) -> None:
     from edgesdk_convert.convert import Evidence, convert_model
+    from edgesdk_convert.network import from_keras
 
     pixels = np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3)).astype(np.uint8)
     spec = ModelSpec(arch="mobilenet_v3_small", width=0.01, res=32, classes=3)
     model = build(arch=spec.arch, width=spec.width, res=spec.res, classes=spec.classes)
     settle(model, (pixels.astype(np.float32) - 128) / 128)
+    image_input = ImageInput(height=32, width=32)
     file = convert_model(
-        model,
+        from_keras(model, image_input),
         spec=spec,
-        image_input=ImageInput(height=32, width=32),
-        labels=("a", "b", "c"),
+        image_input=image_input,
+        output=Output(labels=("a", "b", "c")),
         source=Source(),
-        recipe=Recipe(precision="int8", io="uint8"),
+        recipe=Recipe(precision="int8", io="uint8", repairs=()),
         evidence=Evidence(calibration=pixels),
         out=tmp_path / "v3.tflite",
-        repairs=(),
     )
     graph = verbs.inspect(file.path).graph
     # conv1, conv2, hidden and two in each of the eight last bottlenecks; nine with squeeze-and-excite.

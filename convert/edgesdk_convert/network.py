@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from edgesdk.errors import ConversionError
 from edgesdk.preprocess import ImageInput, Pixels
+from edgesdk.quiet import captured_output
 from edgesdk_convert.export import FrozenGraph, freeze
 from edgesdk_convert.jobs import FromGraph
 from edgesdk_convert.worker import run_job, shared_worker
@@ -44,7 +45,8 @@ def from_keras(model: Any, image_input: ImageInput) -> Network:
     """
     shared_worker()  # it imports TensorFlow while the graph is frozen here
     _check_finite(model)
-    graph = freeze(model)
+    with captured_output():  # TensorFlow tells the log what it optimizes
+        graph = freeze(model)
     return Network(
         float_file=run_job(FromGraph(graph=graph)),
         answer=keras_answer(model, image_input),
