@@ -18,11 +18,12 @@ from pathlib import Path
 from results import save
 
 from edgesdk import verbs
-from edgesdk.contract import Recipe, Source
+from edgesdk.contract import Output, Source
 from edgesdk.data import load_images, read_dataset, split_dataset
 from edgesdk.preprocess import ImageInput
 from edgesdk.progress import remark
 from edgesdk.quiet import captured_output, import_tensorflow
+from edgesdk.recipe import Recipe
 from edgesdk.spec import ModelSpec
 
 SPEC = ModelSpec(width=0.5, res=160, classes=10)
@@ -56,6 +57,7 @@ def converting(folder: Path) -> dict[str, list[float]]:
     import tensorflow as tf
 
     from edgesdk_convert.convert import Evidence, convert_model
+    from edgesdk_convert.network import from_keras
     from edgesdk_train.models import build_model
 
     model = build_model(SPEC)
@@ -66,14 +68,13 @@ def converting(folder: Path) -> dict[str, list[float]]:
     def ours(precision: str, repair: bool = False) -> object:
         io = "float32" if precision == "float32" else "uint8"
         return convert_model(
-            model,
+            from_keras(model, INPUT),
             spec=SPEC,
             image_input=INPUT,
-            labels=tuple("0123456789"),
+            output=Output(labels=tuple("0123456789")),
             source=Source(),
-            recipe=Recipe(precision=precision, io=io),  # type: ignore[arg-type]
+            recipe=Recipe(precision=precision, io=io, repairs=Recipe().repairs if repair else ()),  # type: ignore[arg-type]
             evidence=Evidence(calibration=pixels),
-            repair=repair,
             out=folder / f"{precision}.tflite",
         )
 

@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,8 +100,8 @@ def test_data_with_other_classes_is_named(int8_file: Converted) -> None:
 
 def test_a_process_that_dies_is_reported(int8_file: Converted, monkeypatch: pytest.MonkeyPatch) -> None:
     """A runtime that takes its process down, as tflite-runtime does with some files: here the process is `false`."""
-    monkeypatch.setattr(bench.sys, "executable", "/bin/false")
-    with pytest.raises(BackendError, match=r"died on .* \(exit code 1\)"):
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(BackendError, match=r"auto on .* died \(exit code 1\)"):
         verbs.bench([int8_file.path], quick=True)
 
 

@@ -1,8 +1,12 @@
 import numpy as np
+import pytest
 import tf_keras as keras
 
 from edgesdk.preprocess import ImageInput
+from edgesdk.spec import ModelSpec
 from edgesdk_convert.equalize import equalize
+from edgesdk_train.models import build_model
+from test_mobilenet_v2 import settle
 
 INPUT = ImageInput(height=8, width=8)
 PIXELS = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 3)).astype(np.uint8)
@@ -47,6 +51,25 @@ def test_every_channel_reaches_the_whole_range() -> None:
     for old, new in zip(before, after, strict=True):
         alive = old > 6 / 16  # a channel is raised 16-fold at most
         assert np.allclose(new[alive], 6.0, atol=1e-3)
+
+
+@pytest.mark.parametrize(("arch", "scales"), [("mobilenet_v2", True), ("mobilenet_v3_small", False)])
+def test_sums_and_hard_swish_are_left_right(arch: str, scales: bool) -> None:
+    """V2 is scaled inside its bottlenecks, never where a shortcut adds; V3 has no ReLU6 behind a batch-norm."""
+    model = build_model(ModelSpec(arch=arch, width=0.1, res=32, classes=3))
+    image_input = ImageInput(height=32, width=32)
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype(np.uint8)
+    values = (pixels.astype(np.float32) - 128) / 128
+    settle(model, values)
+    equal = equalize(model, pixels, image_input)
+    assert np.allclose(equal(values).numpy(), model(values).numpy(), atol=1e-5)
+    changed = [
+        old.name
+        for old, new in zip(model.layers, equal.layers, strict=True)
+        if any(not np.array_equal(a, b) for a, b in zip(old.get_weights(), new.get_weights(), strict=True))
+    ]
+    assert bool(changed) == scales
+    assert not any("project_bn" in name for name in changed)
 
 
 def test_without_relu6_nothing_changes() -> None:

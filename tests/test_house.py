@@ -17,10 +17,10 @@ MAY_IMPORT = {
     "edgesdk": {"edgesdk"},
     "edgesdk_train": {"edgesdk", "edgesdk_train"},
     "edgesdk_device": {"edgesdk", "edgesdk_device"},
-    "edgesdk_convert": {"edgesdk", "edgesdk_convert", "edgesdk_device"},
+    "edgesdk_convert": {"edgesdk", "edgesdk_convert", "edgesdk_device", "edgesdk_train"},
 }
 #: The verbs span the stages: they import them inside the function that needs them.
-LAZY_HOME = {"verbs.py", "__init__.py"}
+LAZY_HOME = {"verbs.py", "conversion.py", "evidence.py", "foreign.py", "__init__.py"}
 
 
 def imports(path: Path) -> list[tuple[str, bool]]:

@@ -1,6 +1,6 @@
 import pytest
 
-from edgesdk.spec import ModelSpec
+from edgesdk.spec import ARCHITECTURES, ModelSpec
 
 
 def test_one_canonical_name() -> None:
@@ -23,3 +23,9 @@ def test_one_canonical_name() -> None:
 def test_a_field_outside_its_range_is_named(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"{field} is .*expected"):
         ModelSpec(**{field: value})  # type: ignore[arg-type]
+
+
+def test_the_names_that_the_command_line_lists_are_the_networks() -> None:
+    from edgesdk_train.models import MODELS
+
+    assert tuple(MODELS) == ARCHITECTURES

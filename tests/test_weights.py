@@ -12,6 +12,21 @@ from edgesdk_train.learn import build_network
 
 SPEC = ModelSpec(width=0.25, res=32, classes=3)
 
+#: (arch, width, res) -> the name that tf.keras.applications downloads.
+NAMED = {
+    ("mobilenet_v1", 0.5, 160): "mobilenet/mobilenet_5_0_160_tf.h5",
+    ("mobilenet_v2", 0.35, 96): "mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_96.h5",
+    ("mobilenet_v2", 1, 224): "mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224.h5",
+    ("mobilenet_v3_small", 0.75, 224): "mobilenet_v3/weights_mobilenet_v3_small_224_0.75_float.h5",
+    ("mobilenet_v3_large", 1.0, 224): "mobilenet_v3/weights_mobilenet_v3_large_224_1.0_float.h5",
+    ("mobilenet_v3_small_minimalistic", 1.0, 224): (
+        "mobilenet_v3/weights_mobilenet_v3_small_minimalistic_224_1.0_float.h5"
+    ),
+    ("mobilenet_v3_large_minimalistic", 1.0, 224): (
+        "mobilenet_v3/weights_mobilenet_v3_large_minimalistic_224_1.0_float.h5"
+    ),
+}
+
 
 @pytest.fixture(scope="module")
 def keras_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -46,6 +61,21 @@ def test_a_file_without_a_head_is_loaded(tmp_path: Path) -> None:
     keras.applications.MobileNet((32, 32, 3), alpha=0.25, weights=None, include_top=False).save_weights(path)
     assert w.head_classes(w.read_weights(path)) is None
     assert not build_network(SPEC, str(path)).has_head
+
+
+def test_a_dense_layer_fits_the_convolution_that_computes_the_same(tmp_path: Path) -> None:
+    import tf_keras as keras
+
+    keras.utils.set_random_seed(0)
+    dense = keras.Sequential([keras.layers.Flatten(input_shape=(1, 1, 4)), keras.layers.Dense(2)])
+    convolution = keras.Sequential([keras.layers.Conv2D(2, 1, input_shape=(1, 1, 4))])
+    dense.save_weights(tmp_path / "dense.h5")
+    assert w.load_weights(convolution, w.read_weights(tmp_path / "dense.h5"))
+    x = np.arange(4, dtype=np.float32).reshape(1, 1, 1, 4)
+    assert np.allclose(convolution(x).numpy().reshape(-1), dense(x).numpy().reshape(-1))
+    wider = keras.Sequential([keras.layers.Conv2D(2, 1, input_shape=(1, 1, 5))])
+    with pytest.raises(WeightsError, match=r"has shapes \[\(4, 2\), \(2,\)\]"):
+        w.load_weights(wider, w.read_weights(tmp_path / "dense.h5"))
 
 
 def test_another_width_or_network_is_named(keras_file: Path, tmp_path: Path) -> None:
@@ -94,7 +124,7 @@ def test_the_1000_labels_are_in_order() -> None:
 
 
 def test_imagenet_without_a_network_says_the_ways_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(w, "KERAS_MOBILENET", "http://127.0.0.1:9/")  # nothing listens there
+    monkeypatch.setattr(w, "KERAS_APPLICATIONS", "http://127.0.0.1:9/")  # nothing listens there
     with pytest.raises(WeightsError, match=r"cannot be downloaded.*--weights FILE.h5.*--weights none"):
         w.find_weights("imagenet", ModelSpec(width=0.5, res=160))
     with pytest.raises(WeightsError, match=r"mobilenet_7_5_160_tf.h5 cannot be downloaded"):  # the next wider one
@@ -104,6 +134,24 @@ def test_imagenet_without_a_network_says_the_ways_out(monkeypatch: pytest.Monkey
             w.find_weights("imagenet", spec)
 
 
+def test_the_published_names_are_those_of_keras_applications(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("EDGESDK_CACHE", str(tmp_path))
+    asked: list[str] = []
+
+    def download(url: str, path: Path) -> None:
+        asked.append(f"{url.removeprefix(w.KERAS_APPLICATIONS)} {path.name}")
+
+    monkeypatch.setattr(w, "_download", download)
+    for arch, width, res in NAMED:
+        w.find_weights("imagenet", ModelSpec(arch=arch, width=width, res=res))
+    assert asked == [f"{file} {file.rpartition('/')[2]}" for file in NAMED.values()]
+    for arch, width, res in (("mobilenet_v2", 1.5, 224), ("mobilenet_v2", 1.0, 100)):
+        with pytest.raises(WeightsError, match=rf"published for {arch}_.*expected {arch} with width"):
+            w.find_weights("imagenet", ModelSpec(arch=arch, width=width, res=res))
+    with pytest.raises(WeightsError, match=r"published for other: expected one of mobilenet_v1, .*--weights FILE.h5"):
+        w.find_weights("imagenet", ModelSpec(arch="other"))
+
+
 def test_a_download_is_checked_and_kept(keras_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A real HTTP server on this machine gives the file, then a damaged one."""
     import functools
@@ -111,19 +159,19 @@ def test_a_download_is_checked_and_kept(keras_file: Path, monkeypatch: pytest.Mo
     import threading
 
     monkeypatch.setenv("EDGESDK_CACHE", str(tmp_path / "cache"))
-    site = tmp_path / "site"
-    site.mkdir()
+    site = tmp_path / "site" / "mobilenet"
+    site.mkdir(parents=True)
     shutil.copy(keras_file, site / "mobilenet_2_5_128_tf.h5")
     (site / "mobilenet_2_5_160_tf.h5").write_text("an error page")
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None: ...
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site)))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site.parent)))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        monkeypatch.setattr(w, "KERAS_MOBILENET", f"http://127.0.0.1:{server.server_port}/")
+        monkeypatch.setattr(w, "KERAS_APPLICATIONS", f"http://127.0.0.1:{server.server_port}/")
         path = w.find_weights("imagenet", ModelSpec(width=0.25, res=128))
         assert path.read_bytes() == keras_file.read_bytes()
         with pytest.raises(WeightsError, match="arrived damaged"):

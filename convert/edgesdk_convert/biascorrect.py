@@ -24,7 +24,9 @@ class _Biased:
     holder: Any
 
 
-def correct_biases(model: Any, pixels: Pixels, image_input: ImageInput) -> Any:
+def correct_biases(
+    model: Any, pixels: Pixels, image_input: ImageInput, float_layers: frozenset[str] = frozenset()
+) -> Any:
     """A copy of a network whose biases make up for the int8 rounding of its weights.
 
     The weights themselves stay: the converter rounds them as this function assumes, per output channel (per tensor in
@@ -33,6 +35,7 @@ def correct_biases(model: Any, pixels: Pixels, image_input: ImageInput) -> Any:
     Args:
         model: a functional `tf_keras.Model`.
         pixels: uint8 [n, height, width, channels]; the first 64 are used, labels are not.
+        float_layers: names of layers whose weights will not be rounded.
 
     Returns:
         A `tf_keras.Model` of the same architecture.
@@ -48,7 +51,8 @@ def correct_biases(model: Any, pixels: Pixels, image_input: ImageInput) -> Any:
     means = _channel_means(rounded, pairs)
     kernels = [pair.layer.get_weights()[0] for pair in pairs]
     for pair, kernel in zip(pairs, kernels, strict=True):
-        _set_kernel(pair.layer, round_weights(kernel, type(pair.layer).__name__))
+        if pair.layer.name not in float_layers:
+            _set_kernel(pair.layer, round_weights(kernel, type(pair.layer).__name__))
     for index, pair in enumerate(pairs):
         bias = pair.holder.beta if pair.holder is not pair.layer else pair.holder.bias
         bias.assign_add(wanted[index] - means(values)[index].numpy())

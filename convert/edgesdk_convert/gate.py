@@ -1,56 +1,161 @@
-"""The proof: the same held-out images through the float network, the float .tflite and the final .tflite."""
+"""The gate: the same held-out images through the float network, the float .tflite and the final .tflite."""
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from edgesdk.contract import Accuracy
-from edgesdk.errors import GateError
+from edgesdk.contract import Accuracy, Attempt, Output
+from edgesdk.flatbuffer import pack_model, unpack_model
 from edgesdk.preprocess import ImageInput, Pixels, to_tensor, value_table
 from edgesdk.progress import progress
+from edgesdk.recipe import Recipe
 from edgesdk.stats import wilson_interval
-from edgesdk_device.backends import Backend
+from edgesdk_convert.network import Network, Outputs
+from edgesdk_device.backends import Backend, open_backend
 
-Outputs = npt.NDArray[np.float32]
+THREADS = 2
+MOST_DB = 200.0  # what stands for equal
+SNR_IMAGES = 64
 
 
-def signal_to_noise_db(wanted: Outputs, given: Outputs) -> float:
-    """Power of the network's outputs over that of a file's difference from them; infinite where they are equal.
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A converted file and the recipe by which it came."""
+
+    file: bytes
+    recipe: Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What the images say of a candidate: accuracy (None without labels) and signal to noise before the softmax."""
+
+    accuracy: Accuracy | None
+    signal_to_noise_db: float
+
+    def failure(self, recipe: Recipe) -> str:
+        """Why it does not keep what the recipe asks for, "" where it does."""
+        drop = 0.0 if self.accuracy is None else 100 * (self.accuracy.float - self.accuracy.final)
+        if recipe.max_drop is not None and self.accuracy is not None and drop > recipe.max_drop + 1e-9:
+            return (
+                f"it lost {drop:.1f} points of top-1 ({100 * self.accuracy.float:.1f} % -> "
+                f"{100 * self.accuracy.final:.1f} % on {self.accuracy.n} images), allowed are {recipe.max_drop:g}"
+            )
+        if recipe.min_snr is not None and self.signal_to_noise_db < recipe.min_snr:
+            return (
+                f"its outputs have {self.signal_to_noise_db:.1f} dB of signal to noise, wanted are {recipe.min_snr:g}"
+            )
+        return ""
+
+    def attempt(self, step: str, recipe: Recipe) -> Attempt:
+        """The line that the contract keeps."""
+        return Attempt(
+            step=step,
+            precision=recipe.precision,
+            signal_to_noise_db=round(self.signal_to_noise_db, 2),
+            top1=None if self.accuracy is None else self.accuracy.final,
+            agreement=None if self.accuracy is None else self.accuracy.agreement,
+            passed=not self.failure(recipe),
+        )
+
+
+class Judge:
+    """Holds the images and what the float network says of them.
+
+    Args:
+        network: as it was trained, before anything was done to it.
+        pixels: uint8 [n, height, width, channels].
+        truth: int32 [n], or None where nobody said what the images show.
+        output: what the network answers.
+        photos: uint8, others than `pixels`, on which one candidate is chosen before another.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        pixels: Pixels,
+        truth: npt.NDArray[np.int32] | None,
+        output: Output,
+        photos: Pixels,
+        image_input: ImageInput,
+        *,
+        quiet: bool,
+    ) -> None:
+        self._network, self._pixels, self._truth, self._output = network, pixels, truth, output
+        self._photos, self._image_input, self._quiet = photos[:SNR_IMAGES], image_input, quiet
+        self._middle: tuple[bytes, Outputs] | None = None
+
+    def choice_db(self, file: bytes) -> float:
+        """Signal to noise of a file on the photos to choose by, against the network's float .tflite."""
+        return self._signal_to_noise_db(self._wanted, self._logits(file, self._photos))
+
+    @cached_property
+    def _wanted(self) -> Outputs:
+        return self._logits(self._network.float_file, self._photos)
+
+    @cached_property
+    def _held_out(self) -> Outputs:
+        return self._logits(self._network.float_file, self._pixels[:SNR_IMAGES])
+
+    @cached_property
+    def _answers(self) -> Outputs:
+        return self._network.answer(self._pixels)
+
+    def _logits(self, file: bytes, pixels: Pixels) -> Outputs:
+        return file_outputs(logits_file(file), pixels, self._image_input)
+
+    def judge(self, candidate: Candidate, float_file: bytes) -> Judged:
+        """Everything about a candidate.
+
+        Args:
+            float_file: the float .tflite before quantization and its repairs, which may be pruned or shrunk.
+        """
+        accuracy = None
+        if self._truth is not None:
+            final = file_outputs(candidate.file, self._pixels, self._image_input, quiet=self._quiet)
+            middle = final
+            if candidate.recipe.precision != "float32":
+                middle = self._float_outputs(float_file)
+            accuracy = prove(self._answers, middle, final, self._truth, self._output.labels)
+        given = self._logits(candidate.file, self._pixels[:SNR_IMAGES])
+        return Judged(accuracy=accuracy, signal_to_noise_db=self._signal_to_noise_db(self._held_out, given))
+
+    def _signal_to_noise_db(self, wanted: Outputs, given: Outputs) -> float:
+        return signal_to_noise_db(wanted, given, any_mean=self._output.classifies)
+
+    def _float_outputs(self, float_file: bytes) -> Outputs:
+        if self._middle is None or self._middle[0] != float_file:
+            outputs = file_outputs(float_file, self._pixels, self._image_input, quiet=self._quiet)
+            self._middle = (float_file, outputs)
+        return self._middle[1]
+
+
+def signal_to_noise_db(wanted: Outputs, given: Outputs, *, any_mean: bool = True) -> float:
+    """Power of the network's outputs over that of a file's difference from them; 200 where they are equal.
 
     Args:
         wanted, given: float32 [n, outputs], of the same images, without labels.
+        any_mean: each image's mean is taken off first: a softmax does not see it.
     """
+    if any_mean:
+        wanted, given = (outputs - outputs.mean(1, keepdims=True) for outputs in (wanted, given))
     noise = float(np.square(given - wanted).mean())
     signal = float(np.square(wanted).mean())
-    return 10 * math.log10(signal / noise) if noise and signal else math.inf
+    return min(MOST_DB, 10 * math.log10(signal / noise)) if noise and signal else MOST_DB
 
 
-def network_outputs(model: Any, pixels: Pixels, image_input: ImageInput) -> Outputs:
-    """What the float network (a `tf_keras.Model`) answers.
-
-    Args:
-        model: the network.
-        pixels: uint8 [n, height, width, channels].
-
-    Returns:
-        float32 [n, outputs].
-    """
-    import tensorflow as tf
-
-    table = value_table(image_input, np.float32, 0.0, 0)
-    run = tf.function(lambda values: model(values, training=False), reduce_retracing=True)
-    parts = [
-        run(tf.constant(to_tensor(pixels[start : start + 64], table))).numpy() for start in range(0, len(pixels), 64)
-    ]
-    outputs: Outputs = np.concatenate(parts).reshape(len(pixels), -1)
-    return outputs
-
-
-def file_outputs(backend: Backend, pixels: Pixels, image_input: ImageInput, *, quiet: bool = True) -> Outputs:
+def file_outputs(file: bytes, pixels: Pixels, image_input: ImageInput, *, quiet: bool = True) -> Outputs:
     """What a converted model answers, image by image, as the device will: float32 [n, outputs]."""
+    with open_backend(file, threads=THREADS) as backend:
+        return backend_outputs(backend, pixels, image_input, quiet=quiet)
+
+
+def backend_outputs(backend: Backend, pixels: Pixels, image_input: ImageInput, *, quiet: bool = True) -> Outputs:
+    """As `file_outputs`, for a file that is loaded."""
     table = value_table(image_input, backend.input.dtype, backend.input.scale, backend.input.zero_point)
     outputs = []
     with progress("proving", len(pixels), quiet=quiet) as advance:
@@ -58,6 +163,26 @@ def file_outputs(backend: Backend, pixels: Pixels, image_input: ImageInput, *, q
             outputs.append(backend.dequantize(backend.invoke(to_tensor(image, table))))
             advance(1, "")
     return np.stack(outputs)
+
+
+def logits_file(file: bytes) -> bytes:
+    """The file without the softmax at its end and what follows it; the file itself where there is none.
+
+    Probabilities hide noise where the network is sure and drown it in uint8's 1/256 steps elsewhere; what goes into
+    the softmax shows it.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    tree = unpack_model(file)
+    graph = tree.subgraphs[0]
+    codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in tree.operatorCodes]
+    for index, operator in enumerate(graph.operators):
+        if codes[operator.opcodeIndex] == schema.BuiltinOperator.SOFTMAX and index >= len(graph.operators) - 2:
+            graph.outputs = [int(operator.inputs[0])]
+            graph.operators = graph.operators[:index]
+            tree.signatureDefs = []
+            return pack_model(tree)
+    return file
 
 
 def prove(
@@ -87,18 +212,3 @@ def prove(
         agreement=float((answers[0] == answers[2]).mean()),
         per_class_drop=dict(sorted(drops.items(), key=lambda item: -item[1])),
     )
-
-
-def check_drop(accuracy: Accuracy, max_drop: float | None) -> None:
-    """Refuse a file that lost more top-1 than `max_drop` points against the float network.
-
-    Raises:
-        GateError: with both figures.
-    """
-    drop = 100 * (accuracy.float - accuracy.final)
-    if max_drop is not None and drop > max_drop:
-        raise GateError(
-            f"the converted model lost {drop:.1f} points of top-1 ({100 * accuracy.float:.1f} % -> "
-            f"{100 * accuracy.final:.1f} % on {accuracy.n} images), allowed are {max_drop:g}: nothing was written; "
-            "allow more with --max-drop, or ship --quantize float32"
-        )

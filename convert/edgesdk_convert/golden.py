@@ -6,17 +6,18 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from edgesdk.contract import Golden, encode_output
+from edgesdk.contract import Golden, Output, encode_output
 from edgesdk.preprocess import ImageInput, Pixels, fit_frame, to_tensor, value_table
+from edgesdk.recipe import Precision
 from edgesdk_device.backends import Backend
 
 MADE_INPUTS = 2
 PHOTO_INPUTS = 2
 PHOTO_SIDE = 48  # pixels: about 5 kB as PNG; the preprocessing enlarges it and is proved with it
 
-#: family of runtimes -> largest difference of an output. Between x86 and Arm, float differed by 4e-6 and int8 by 7/255;
-#: GPUs compute in float16 where they may.
-TOLERANCES = {
+#: family of runtimes -> largest difference of an output that reaches from 0 to 1. Between x86 and Arm, float differed
+#: by 4e-6 and int8 by 7/255; GPUs compute in float16 where they may.
+TOLERANCES: dict[Precision, dict[str, float]] = {
     "float32": {"cpu": 1e-4, "gpu": 2e-2, "npu": 5e-2},
     "float16": {"cpu": 2e-3, "gpu": 2e-2, "npu": 5e-2},
     "dynamic": {"cpu": 8 / 256, "gpu": 12 / 256, "npu": 12 / 256},
@@ -43,6 +44,14 @@ def make_golden(backend: Backend, image_input: ImageInput, photos: Pixels | None
         output = backend.dequantize(backend.invoke(to_tensor(pixels, table)))
         golden.append(replace(item, output=encode_output(output)))
     return tuple(golden)
+
+
+def tolerances(precision: Precision, golden: tuple[Golden, ...], output: Output) -> dict[str, float]:
+    """Family of runtimes -> largest difference from a golden output, in that output's own units."""
+    if output.kind == "probabilities":
+        return TOLERANCES[precision]
+    reach = max(float(np.ptp(np.append(item.expected(), 0.0))) for item in golden)
+    return {family: share * (reach or 1.0) for family, share in TOLERANCES[precision].items()}
 
 
 def _thumbnail(pixels: Pixels) -> str:

@@ -10,13 +10,24 @@ import numpy.typing as npt
 
 from edgesdk.errors import ModelFileError
 
+CUSTOM = "CUSTOM "  # before the name of an operation that is not built in
+
 
 @dataclass(frozen=True, kw_only=True)
 class Op:
-    """One operation: type, precision (of its weights, else its output), output shape, multiply-adds, its constants."""
+    """One operation: type, precision (of its weights, else its output), output shape, multiply-adds, its constants.
+
+    Attributes:
+        version: of the operation, which a runtime must know.
+        activations: types of the computed tensors it takes and gives, weights and other constants apart.
+        tensor: name of its first output.
+    """
 
     name: str
+    version: int
     precision: str
+    activations: tuple[str, ...]
+    tensor: str
     output: tuple[int, ...]
     macs: int
     weight_bytes: int
@@ -44,6 +55,23 @@ class Graph:
     def counts(self) -> dict[str, int]:
         """Type -> how many, most frequent first."""
         return dict(Counter(op.name for op in self.ops).most_common())
+
+    @property
+    def custom(self) -> tuple[str, ...]:
+        """Types of operations that are not built into TFLite: custom ones, and TensorFlow's own ("Flex")."""
+        return tuple(sorted({op.name.removeprefix(CUSTOM) for op in self.ops if op.name.startswith(CUSTOM)}))
+
+    @property
+    def float_islands(self) -> tuple[str, ...]:
+        """Operations that compute in float32 although the model is quantized, each with its output tensor's name.
+
+        QUANTIZE and DEQUANTIZE do not count, so neither does float32 input or output. A model is quantized where any
+        other operation gives int8, uint8 or int16; weights alone (float16, dynamic range) do not make it so.
+        """
+        computing = [op for op in self.ops if op.name not in ("QUANTIZE", "DEQUANTIZE")]
+        if not any({"int8", "uint8", "int16"} & set(op.activations) for op in computing):
+            return ()
+        return tuple(f"{op.name} ({op.tensor})" for op in computing if "float32" in op.activations)
 
     @property
     def table(self) -> list[tuple[str, ...]]:
@@ -83,8 +111,8 @@ def read_graph(content: bytes) -> Graph:
         for operator in graph.operators:
             code = model.operatorCodes[operator.opcodeIndex]
             builtin = max(code.builtinCode, code.deprecatedBuiltinCode)
-            name = _op_names()[builtin] if code.customCode is None else f"CUSTOM {code.customCode.decode()}"
-            ops.append(_read_op(name, operator, graph.tensors, model.buffers))
+            name = _op_names()[builtin] if code.customCode is None else CUSTOM + code.customCode.decode()
+            ops.append(_read_op(name, code.version, operator, graph.tensors, model.buffers))
     except (ValueError, IndexError, TypeError, KeyError, AttributeError, MemoryError, OverflowError) as error:
         raise ModelFileError(f"the model's graph cannot be read ({type(error).__name__}: {error})") from error
     except Exception as error:  # flatbuffers raises struct.error and its own kinds on hostile offsets
@@ -106,14 +134,19 @@ def _type_names() -> dict[int, str]:
     return {value: name.lower() for name, value in vars(schema.TensorType).items() if isinstance(value, int)}
 
 
-def _read_op(name: str, operator: Any, tensors: list[Any], buffers: list[Any]) -> Op:
+def _read_op(name: str, version: int, operator: Any, tensors: list[Any], buffers: list[Any]) -> Op:
     shapes = [tuple(int(n) for n in tensors[i].shape) if i >= 0 else () for i in operator.inputs]
     output = tuple(int(n) for n in tensors[operator.outputs[0]].shape)
     given = [tensors[i] for i in operator.inputs if i >= 0]
     constants = [_constant(tensor, buffers) for tensor in given if buffers[tensor.buffer].data is not None]
+    computed = [tensor for tensor in given if buffers[tensor.buffer].data is None]
+    computed += [tensors[i] for i in operator.outputs]
     typed = [tensor for tensor in given if buffers[tensor.buffer].data is not None and len(tensor.shape) > 1]
     return Op(
         name=name,
+        version=int(version),
+        activations=tuple(_type_names()[tensor.type] for tensor in computed),
+        tensor=(tensors[operator.outputs[0]].name or b"").decode(errors="replace"),
         precision=_type_names()[(typed or [tensors[operator.outputs[0]]])[0].type],
         output=output,
         macs=_count_macs(name, shapes, output),

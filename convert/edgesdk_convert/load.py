@@ -1,10 +1,14 @@
 """Read a trained network from a file, without running code from it."""
 
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from edgesdk.errors import RunError
 from edgesdk.quiet import captured_output, import_tensorflow
+
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 def load_network(path: Path) -> Any:
@@ -17,8 +21,24 @@ def load_network(path: Path) -> Any:
     import tf_keras as keras
 
     try:
-        with captured_output():
-            return keras.models.load_model(path, compile=False, safe_mode=True)
+        return load_keras(keras, path)
     except Exception as error:  # Keras raises many kinds on a damaged archive
         reason = " ".join(str(error).split())[:160]
         raise RunError(f"{path} cannot be read ({reason}): train again into another folder") from error
+
+
+def load_keras(keras: Any, path: Path, *, trust: bool = False) -> Any:
+    """The network of a zip or HDF5 file by this Keras (`tf_keras` or `keras`), with whatever that raises.
+
+    Keras goes by the file's name; here its first bytes decide.
+
+    Args:
+        trust: run code that the file holds; HDF5 files are not looked through for it.
+    """
+    with path.open("rb") as file:
+        suffix = ".h5" if file.read(8) == HDF5_SIGNATURE else ".keras"
+    with tempfile.TemporaryDirectory() as folder, captured_output():
+        named = path
+        if path.suffix != suffix:
+            named = Path(shutil.copyfile(path, Path(folder) / f"model{suffix}"))
+        return keras.models.load_model(named, compile=False, safe_mode=not trust)

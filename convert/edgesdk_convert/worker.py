@@ -1,7 +1,8 @@
 """The converter in a process of its own: its noise is kept off the terminal, its crash costs one conversion.
 
 The process stays for the next conversion, so that TensorFlow is imported once, and while it starts the caller goes on.
-Parent and child exchange length-prefixed pickles of the values below over the child's pipes; nothing else is read.
+Parent and child exchange length-prefixed pickles over the child's pipes: a job of `jobs.py` or `foreignjobs.py`, its
+answer; nothing else is read.
 """
 
 import atexit
@@ -14,25 +15,13 @@ import subprocess
 import sys
 import tempfile
 import threading
-from dataclasses import dataclass
 from typing import IO, Any
 
-from edgesdk.contract import Recipe
-from edgesdk.errors import ConversionError
-from edgesdk.preprocess import ImageInput, Pixels, to_tensor, value_table
-from edgesdk_convert.export import FrozenGraph
+from edgesdk.errors import ConversionError, EdgeSDKError
+from edgesdk_convert.jobs import Answer, Job
 
 LOG_TAIL = 600
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """One conversion. `samples`: uint8 [n, height, width, channels] to calibrate on, or None."""
-
-    graph: FrozenGraph
-    recipe: Recipe
-    image_input: ImageInput
-    samples: Pixels | None
+OTHER_LAYERS = "build the network from layers that need no Flex or custom operations, which no plain runtime knows"
 
 
 class Worker:
@@ -53,13 +42,14 @@ class Worker:
         """Whether the process still runs."""
         return self._process.poll() is None
 
-    def convert(self, job: Job) -> bytes:
-        """Run one conversion.
+    def run(self, job: Job[Answer]) -> Answer:
+        """Run one job.
 
         Returns:
-            The TFLite flatbuffer.
+            What it answers: a TFLite flatbuffer, mostly.
 
         Raises:
+            EdgeSDKError: the job's own.
             ConversionError: with the converter's reason, or the end of its log where the process died.
         """
         assert self._process.stdin is not None and self._process.stdout is not None
@@ -69,10 +59,11 @@ class Worker:
         except (OSError, EOFError) as error:
             code = self._process.wait()
             raise ConversionError(f"the converter process died (exit code {code}): {self._tail()}") from error
+        if isinstance(answer, EdgeSDKError):
+            raise answer
         if not ok:
             raise ConversionError(f"the converter refuses the network: {answer}")
-        assert isinstance(answer, bytes)
-        return answer
+        return answer  # type: ignore[no-any-return]
 
     def close(self) -> None:
         """End the process."""
@@ -103,34 +94,20 @@ def shared_worker() -> Worker:
         return _shared
 
 
-def convert_graph(job: Job) -> bytes:
-    """`Worker.convert` on the shared worker, one at a time."""
+def run_job(job: Job[Answer]) -> Answer:
+    """`Worker.run` on the shared worker, one at a time."""
     worker = shared_worker()
     with _lock:
-        return worker.convert(job)
+        return worker.run(job)
 
 
-def _run(job: Job) -> bytes:
-    """In the worker: import the graph and convert it."""
-    import numpy as np
-    import tensorflow as tf
-
-    from edgesdk_convert.quantize import configure
-
-    definition = tf.compat.v1.GraphDef.FromString(job.graph.graph)
-
-    def network(image: Any) -> Any:
-        mapped = {job.graph.input: image}
-        return tf.import_graph_def(definition, input_map=mapped, return_elements=[job.graph.output], name="network")[0]
-
-    image = tf.TensorSpec((1, *job.image_input.shape), tf.float32, name="image")
-    function = tf.function(network, autograph=False).get_concrete_function(image)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
-    samples = None
-    if job.samples is not None:
-        samples = to_tensor(job.samples, value_table(job.image_input, np.float32, 0.0, 0))
-    configure(converter, job.recipe, samples)
-    return bytes(converter.convert())
+def _reason(error: Exception) -> str:
+    """One sentence: the operations that TFLite has not built in, or the head of the converter's long text."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    foreign = [line.split(": ")[1] for line in lines if line.startswith(("TF Select ops: ", "Custom ops: "))]
+    if foreign:
+        return f"TFLite has not built in {', '.join(foreign)}: {OTHER_LAYERS}"
+    return f"{type(error).__name__}: {' '.join(lines[:3])[:LOG_TAIL]}"
 
 
 def _serve() -> None:
@@ -148,10 +125,11 @@ def _serve() -> None:
         except EOFError:
             return
         try:
-            answer: tuple[bool, Any] = True, _run(job)
+            answer: tuple[bool, Any] = True, job.run()
+        except EdgeSDKError as error:
+            answer = False, error
         except Exception as error:  # whatever the converter raises is its reason
-            lines = [line for line in str(error).splitlines() if line.strip()]
-            answer = False, f"{type(error).__name__}: {' '.join(lines[:3])[:LOG_TAIL]}"
+            answer = False, _reason(error)
         _send(answers, answer)
 
 

@@ -4,25 +4,22 @@ Load, first invoke and warm-up are apart from the samples; invoke alone and the 
 clipped. Run as a module it measures one file and prints JSON: that is the fresh process.
 """
 
-import json
 import platform
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from edgesdk import modelfile
-from edgesdk.contract import blocks_frame, decode_value
+from edgesdk.contract import Contract, blocks_frame, decode_value
 from edgesdk.data import Dataset, load_images, read_dataset
-from edgesdk.errors import BackendError, DataError, EdgeSDKError
+from edgesdk.errors import DataError
 from edgesdk.measurement import Measurement
 from edgesdk.progress import progress
 from edgesdk.stats import percentiles
+from edgesdk_device.apart import answer_apart, ask_apart
 from edgesdk_device.backends import BACKENDS
 from edgesdk_device.board import board_name, governor, load_average, peak_rss_bytes
 from edgesdk_device.classifier import Model
@@ -54,7 +51,7 @@ def measure_all(
     for path in paths:
         contract = modelfile.read(path).required_contract()
         if dataset is not None:
-            _check_classes(dataset, contract.output.labels)
+            _check_classes(dataset, contract, path)
     cells = [(path, name, count) for path in paths for name in backends for count in threads]
     measurements = []
     with progress("measuring", len(cells), quiet=quiet) as advance:
@@ -120,18 +117,7 @@ def _measure_apart(path: Path, data: Path | str | None, backend: str, threads: i
         "threads": threads,
         "quick": quick,
     }
-    command = [sys.executable, "-W", "ignore", "-m", "edgesdk_device.bench", json.dumps(request)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise BackendError(f"measuring {path} took over {TIMEOUT_S} s with {backend}: it was stopped") from error
-    try:
-        answer = json.loads(done.stdout)
-    except ValueError as error:
-        tail = " ".join(done.stderr.split())[-300:]
-        raise BackendError(f"{backend} died on {path} (exit code {done.returncode}): {tail}") from error
-    if "error" in answer:
-        raise BackendError(answer["error"])
+    answer = ask_apart("edgesdk_device.bench", request, f"{backend} on {path}", TIMEOUT_S)
     measurement = decode_value(Measurement, answer, "measurement")
     assert isinstance(measurement, Measurement)
     return measurement
@@ -165,7 +151,10 @@ def _accuracy(model: Model, data: Path | str) -> tuple[float, int]:
     return float(np.mean(right)), len(right)
 
 
-def _check_classes(dataset: Dataset, labels: Sequence[str]) -> None:
+def _check_classes(dataset: Dataset, contract: Contract, path: Path) -> None:
+    labels = contract.output.labels
+    if not contract.output.classifies:
+        raise DataError(f"{path} is no classifier, its output is {contract.output.kind}: leave out --data")
     unknown = [name for name in dataset.classes if name not in labels]
     if unknown:
         raise DataError(
@@ -197,22 +186,5 @@ def _warnings(
     return tuple(found)
 
 
-def _main() -> None:
-    request = json.loads(sys.argv[1])
-    try:
-        answer = asdict(
-            measure(
-                Path(request["path"]),
-                request["backend"],
-                request["threads"],
-                request["data"],
-                quick=request["quick"],
-            )
-        )
-    except EdgeSDKError as error:
-        answer = {"error": str(error)}
-    print(json.dumps(answer))
-
-
 if __name__ == "__main__":
-    _main()
+    answer_apart(lambda path, **request: measure(Path(path), **request))

@@ -102,9 +102,7 @@ class Classifier(Model):
     def __init__(self, path: Path | str, *, backend: str = "auto", threads: int = 1) -> None:
         super().__init__(path, backend=backend, threads=threads)
         self.labels = self.contract.output.labels
-        if self.contract.output.kind not in ("probabilities", "logits") or len(self.labels) != int(
-            np.prod(self.backend.output.shape)
-        ):
+        if not self.contract.output.classifies or len(self.labels) != int(np.prod(self.backend.output.shape)):
             raise ModelFileError(f"{path} is no classifier: its output is {self.contract.output.kind}")
         if not self.contract.source.trained:
             warnings.warn(
@@ -130,6 +128,9 @@ class Classifier(Model):
         raw = self.backend.invoke(values)
         done = time.perf_counter()
         scores = self.backend.dequantize(raw)
+        if self.contract.output.kind == "logits":
+            powers = np.exp(scores - scores.max())
+            scores = powers / powers.sum()
         best = np.argsort(-scores, kind="stable")[:top].tolist()
         return Classification(
             label=self.labels[best[0]],

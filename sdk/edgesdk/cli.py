@@ -8,44 +8,21 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from edgesdk import __version__
 from edgesdk.errors import EdgeSDKError
+from edgesdk.parser import build_parser
 from edgesdk.progress import remark
-
-DESCRIPTION = "From a folder of photos to a proved .tflite on a camera device."
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse with errors of one line, and help that keeps its examples."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **settings)
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
-
-
-class _OneOrTwo(argparse.Action):
-    """Takes one or two values."""
-
-    def __call__(self, parser: argparse.ArgumentParser, options: argparse.Namespace, values: Any, *_: Any) -> None:
-        if len(values) > 2:
-            parser.error(f"{len(values)} files were named, expected one, or two to compare")
-        setattr(options, self.dest, values)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, 1 for an `EdgeSDKError`, 2 for wrong usage, 130 for Ctrl-C."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    options = _parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     options.typed = ["edgesdk", *arguments]
     warnings.showwarning = _show_warning
-    command: Callable[[argparse.Namespace], int] = options.command
     try:
-        return command(options)
+        return COMMANDS[options.verb](options)
     except EdgeSDKError as error:
         print(f"edgesdk: {error}", file=sys.stderr)
         return 1
@@ -101,10 +78,20 @@ def convert(options: argparse.Namespace) -> int:
         **_learning(options),
         data=options.data,
         weights=options.weights,
+        values=options.values,
+        labels=options.labels,
+        trust=options.trust,
+        recipe=options.recipe,
         quantize=options.quantize,
         io=options.io,
+        quantizer=options.quantizer,
+        shrink=options.shrink,
+        prune=options.prune,
+        cluster=options.cluster,
+        qat=options.qat,
         max_drop=options.max_drop,
-        repair=not options.no_repair,
+        min_snr=options.min_snr,
+        repairs=() if options.no_repair else None,
         out=options.out,
         quiet=options.quiet,
     )
@@ -114,7 +101,9 @@ def convert(options: argparse.Namespace) -> int:
     proved = facts["accuracy"]
     print(f"{made.path}  ({facts['size_bytes'] / 1000:.0f} kB, {facts['gzip_bytes'] / 1000:.0f} kB gzipped)")
     print(f"  {facts['macs'] / 1e6:.1f} M multiply-adds, {facts['parameters'] / 1e6:.2f} M parameters")
-    if proved is None:
+    if not made.contract.output.classifies:
+        print(f"  no classifier: its output is {made.contract.output.kind}")
+    elif proved is None:
         state = "trained, not judged: no data was given" if facts["trained"] else "random weights: only size and speed"
         print(f"  accuracy unknown ({state})")
     else:
@@ -124,6 +113,8 @@ def convert(options: argparse.Namespace) -> int:
             f"{_percent(proved['float_tflite'])}, this file {_percent(proved['final'])} (95 %: {low} to {high}), "
             f"same answer {_percent(facts['agreement'])}"
         )
+    ran = ", ".join(f"{row['runtime']} {row['version']}" for row in facts["runtimes"] if row["ok"])
+    print(f"  gave its golden outputs in {ran}, each in a process of its own")
     measured = verbs.bench([made.path], quick=True)[0]
     print(
         f"  {measured.invoke_ms.p50:.2f} ms invoke, {measured.frame_ms.p50:.2f} ms frame to label here "
@@ -219,113 +210,8 @@ def doctor(options: argparse.Namespace) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    start = "Start with: edgesdk convert --width 0.5 --res 160"
-    parser = _Parser(prog="edgesdk", description=DESCRIPTION, epilog=start)
-    parser.add_argument("--version", action="version", version=f"edgesdk {__version__}")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
-
-    def add(function: Callable[[argparse.Namespace], int], summary: str, example: str) -> argparse.ArgumentParser:
-        name = function.__name__
-        sub = verbs.add_parser(name, help=summary, description=summary, epilog=f"example:\n  {example}")
-        sub.set_defaults(command=function)
-        sub.add_argument("--json", action="store_true", help="print the result as JSON")
-        sub.add_argument("--quiet", action="store_true", help="no progress and no remarks on stderr")
-        sub.add_argument("--verbose", action="store_true", help="show tracebacks")
-        return sub
-
-    command = add(train, "learn the classes of a folder of photos", "edgesdk train photos/ --width 0.75 --res 160")
-    command.add_argument("data", metavar="DATA", help="one subfolder of photos a class, or digits")
-    _add_network(command)
-    command.add_argument("--weights", default="none", metavar="W", help="imagenet, a Keras .h5 file or none (default)")
-    _add_learning(command)
-    command.add_argument("--resume", action="store_true", help="continue what was interrupted in the run folder")
-    command.add_argument("-o", "--out", type=Path, metavar="RUN", help="run folder (default: named by model and data)")
-
-    command = add(convert, "make a proved .tflite", "edgesdk convert --width 0.5 --res 160 --data photos/ --max-drop 1")
-    command.add_argument(
-        "model", metavar="MODEL", nargs="?", type=Path, help="run folder of train; without it one is built"
-    )
-    command.add_argument("--data", metavar="DATA", help="photos to learn (without MODEL), calibrate and judge on")
-    _add_network(command)
-    command.add_argument("--weights", metavar="W", help="imagenet, a Keras .h5 file or none")
-    command.add_argument(
-        "--quantize",
-        default="int8",
-        choices=("float32", "float16", "dynamic", "int8", "int16x8"),
-        help="float16 and dynamic shrink weights only, int8 everything, int16x8 with finer activations (default int8)",
-    )
-    command.add_argument(
-        "--io",
-        choices=("uint8", "int8", "float32"),
-        help="input and output type (int8 files: uint8, which MediaPipe reads too)",
-    )
-    command.add_argument("--max-drop", type=float, metavar="POINTS", help="refuse a larger loss of top-1")
-    command.add_argument(
-        "--no-repair", action="store_true", help="plain quantization: neither equalization nor bias correction"
-    )
-    _add_learning(command)
-    command.add_argument("-o", "--out", type=Path, metavar="FILE", help="the .tflite (default: named by model, data)")
-
-    command = add(verify, "replay the golden outputs of a file here", "edgesdk verify model.tflite")
-    command.add_argument("file", metavar="FILE", type=Path)
-    _add_backend(command)
-
-    command = add(
-        inspect, "show what is inside a file, or what differs between two", "edgesdk inspect a.tflite b.tflite"
-    )
-    command.add_argument(
-        "files", metavar="FILE", nargs="+", action=_OneOrTwo, type=Path, help="one or two .tflite files"
-    )
-
-    command = add(bench, "measure files on this machine", "edgesdk bench model.tflite --data photos/ --report b.html")
-    command.add_argument("files", metavar="FILE", nargs="+", type=Path)
-    command.add_argument("--data", metavar="DATA", help="labelled photos: adds accuracy on their test split")
-    command.add_argument("--backend", type=_words, default=["auto"], metavar="B,..", help="litert, tflite-runtime")
-    command.add_argument("--threads", type=_counts, default=[1], metavar="N,..", help="CPU threads, such as 1,2")
-    command.add_argument("--quick", action="store_true", help="about a second each instead of about twenty")
-    command.add_argument("--report", type=Path, metavar="FILE", help="write .html, .md, .csv or .json")
-
-    command = add(run, "name what a camera sees", "edgesdk run model.tflite --source 0")
-    command.add_argument("file", metavar="FILE", type=Path)
-    command.add_argument(
-        "--source", default="0", metavar="SRC", help="camera number, video, URL, photo folder or synthetic (default 0)"
-    )
-    command.add_argument("--events", type=Path, metavar="FILE", help="append one JSON object a line")
-    command.add_argument("--frames", type=int, metavar="N", help="stop after N frames")
-    _add_backend(command)
-
-    add(doctor, "say what works here and how to get the rest", "edgesdk doctor")
-    return parser
-
-
-def _add_network(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--arch", default="mobilenet_v1", metavar="A", help="mobilenet_v1")
-    command.add_argument("--width", type=float, default=1.0, metavar="W", help="width multiplier (default 1.0)")
-    command.add_argument("--res", type=int, default=224, metavar="R", help="input pixels a side (default 224)")
-    command.add_argument(
-        "--resize",
-        default="crop",
-        choices=("crop", "squash", "letterbox"),
-        help="how a frame is made square (default crop)",
-    )
-
-
 def _network(options: argparse.Namespace) -> dict[str, Any]:
     return {"arch": options.arch, "width": options.width, "res": options.res, "resize": options.resize}
-
-
-def _add_learning(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--transfer",
-        default="auto",
-        choices=("auto", "head", "finetune", "scratch"),
-        help="new last layer only, then everything, or everything from nothing (default auto)",
-    )
-    command.add_argument("--epochs", type=int, default=0, metavar="N", help="default: by the amount of data")
-    command.add_argument("--batch", type=int, default=32, metavar="N", help="images a step (default 32)")
-    command.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random (default 0)")
-    command.add_argument("--no-flip", action="store_true", help="a mirrored photo would be another class")
 
 
 def _learning(options: argparse.Namespace) -> dict[str, Any]:
@@ -336,19 +222,6 @@ def _learning(options: argparse.Namespace) -> dict[str, Any]:
         "seed": options.seed,
         "flip": not options.no_flip,
     }
-
-
-def _add_backend(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--backend", default="auto", metavar="B", help="auto, litert or tflite-runtime (default auto)")
-    command.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default 1)")
-
-
-def _words(text: str) -> list[str]:
-    return text.split(",")
-
-
-def _counts(text: str) -> list[int]:
-    return [int(word) for word in text.split(",")]
 
 
 def _percent(value: float | None) -> str:
@@ -370,6 +243,16 @@ def _after_stop(options: argparse.Namespace) -> str:
         "convert": ": the same command continues where it stopped",
     }.get(options.verb, "")
 
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "train": train,
+    "convert": convert,
+    "verify": verify,
+    "inspect": inspect,
+    "bench": bench,
+    "run": run,
+    "doctor": doctor,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -18,13 +18,11 @@ import numpy.typing as npt
 
 from edgesdk.errors import ModelFileError
 from edgesdk.preprocess import ImageInput, Pixels, decode_photo
+from edgesdk.recipe import Precision, Recipe
 from edgesdk.spec import ModelSpec
 
 FORMAT = 1
 LARGEST_JSON_BYTES = 16 * 2**20
-
-Precision = Literal["float32", "float16", "dynamic", "int8", "int16x8"]
-Io = Literal["float32", "uint8", "int8"]
 
 T = TypeVar("T")
 Fraction = float  # a name of its own, because a field below is called float
@@ -36,6 +34,11 @@ class Output:
 
     kind: Literal["probabilities", "logits", "latent", "image"] = "probabilities"
     labels: tuple[str, ...] = ()
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the largest entry is the answer."""
+        return self.kind in ("probabilities", "logits")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,28 +58,6 @@ class Source:
     trained: bool = False
     dataset: str = ""
     fingerprint: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """How the trained network became this file.
-
-    Attributes:
-        precision: "float32"; "float16" weights; "dynamic" (int8 weights, float activations); "int8" weights and
-            activations; "int16x8" (int8 weights, int16 activations).
-        io: type of the input and output tensors.
-        calibration: number of images that set the activations' ranges, anchors included.
-        steps: what else was done, in order, in words.
-    """
-
-    precision: Precision = "float32"
-    io: Io = "float32"
-    calibration: int = 0
-    steps: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.precision != "int8" and self.io != "float32":
-            raise ValueError(f"io is {self.io!r} for a {self.precision} model, expected float32")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,14 +83,39 @@ class Accuracy:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """Counts of this model: multiply-adds, float network's parameters, bytes without metadata, share of zeros."""
+    """Counts of this model: multiply-adds, float network's parameters, bytes without metadata, share of zeros.
+
+    Attributes:
+        signal_to_noise_db: of the outputs before the softmax against the float network's; 200 where they are equal.
+    """
 
     macs: int
     parameters: int
     size_bytes: int
     gzip_bytes: int
     sparsity: float
+    signal_to_noise_db: float | None = None
     accuracy: Accuracy | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One file that was tried on the way to this one, and how it answered the held-out images.
+
+    Attributes:
+        step: what was done for it, in words.
+        precision: of its weights and activations.
+        signal_to_noise_db: of its outputs before the softmax against the float .tflite's; 200 where they are equal.
+        top1, agreement: as in `Accuracy`; None where no labelled images were given.
+        passed: whether it kept what the recipe asks for.
+    """
+
+    step: str
+    precision: Precision
+    signal_to_noise_db: float
+    top1: float | None
+    agreement: float | None
+    passed: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,25 +149,50 @@ class Golden:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ran:
+    """What one runtime gave for the golden inputs, in a process of its own where the file was made.
+
+    Attributes:
+        runtime: as in `edgesdk_device.backends.BACKENDS`.
+        version: of the runtime, "" if its package does not say.
+        ok: every output lies within the tolerance.
+        max_difference: the largest difference from a golden output; None where the runtime gave no numbers.
+        reason: one sentence where it refused the file, died on it or gave other outputs.
+    """
+
+    runtime: str
+    version: str
+    ok: bool
+    max_difference: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Contract:
     """Everything a device must know to run the model and to prove that it runs rightly.
 
     Attributes:
+        name: of the network, for people.
+        spec: None for a network that edgesdk did not build.
+        attempts: the files that were tried, in order; the last that passed is this one.
         tolerance: runtime family ("cpu", "gpu", "npu") -> largest allowed difference from a golden output.
+        ran: the runtimes that were tried where the file was made; empty in files of older versions.
         versions: tool -> version that took part in making the file.
         sha256: of the model without the appended files.
     """
 
     format: int = FORMAT
     name: str
-    spec: ModelSpec
+    spec: ModelSpec | None
     source: Source
     input: ImageInput
     output: Output
     recipe: Recipe
     measured: Measured
+    attempts: tuple[Attempt, ...] = ()
     golden: tuple[Golden, ...] = ()
     tolerance: dict[str, float] = field(default_factory=dict)
+    ran: tuple[Ran, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
     sha256: str = ""
 
@@ -190,7 +221,7 @@ def from_json(text: str | bytes) -> Contract:
         contract: Contract = decode_value(Contract, data, "contract")
     except (ValueError, OverflowError) as error:
         raise ModelFileError(f"the contract in the file is not valid: {error}") from error
-    if contract.output.labels and len(contract.output.labels) != contract.spec.classes:
+    if contract.spec and contract.output.labels and len(contract.output.labels) != contract.spec.classes:
         raise ModelFileError(
             f"the contract has {len(contract.output.labels)} labels for {contract.spec.classes} classes: "
             "the file is damaged"

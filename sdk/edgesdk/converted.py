@@ -1,6 +1,6 @@
 """What `convert` returns: a frozen value."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ class Converted:
         proved = measured.accuracy
         return {
             "path": str(self.path),
-            "spec": vars(self.contract.spec) | {"name": self.contract.spec.name},
+            "spec": (vars(self.contract.spec) if self.contract.spec else {}) | {"name": self.contract.name},
             "accuracy": None
             if proved is None
             else {
@@ -38,6 +38,7 @@ class Converted:
             "gzip_bytes": measured.gzip_bytes,
             "sparsity": measured.sparsity,
             "recipe": vars(self.contract.recipe),
+            "runtimes": [asdict(ran) for ran in self.contract.ran],
             "trained": self.contract.source.trained,
             "seconds": self.seconds,
         }

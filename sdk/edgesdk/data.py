@@ -115,6 +115,57 @@ def read_dataset(source: Path | str) -> Dataset:
     return Dataset(name=folder.resolve().name, classes=classes, photos=photos, fingerprint=fingerprint, synsets=synsets)
 
 
+def read_photos(source: Path | str) -> Dataset:
+    """Every file below a folder as a photo of one nameless class: for networks that tell no classes apart.
+
+    Raises:
+        DataError: if there is no such folder, or nothing in it.
+    """
+    folder = digits.digits_folder() if str(source) == digits.NAME else Path(source)
+    if not folder.is_dir():
+        raise DataError(f"{folder} is {'a file' if folder.exists() else 'nothing'}, expected a folder of photos")
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    with ThreadPoolExecutor() as pool:
+        photos = tuple(pool.map(_digest, (Photo(path=path, label=0, split="", digest="") for path in files)))
+    if not photos:
+        raise DataError(f"{folder} is empty, expected a folder of photos")
+    fingerprint = hashlib.sha256("\n".join(photo.digest for photo in photos).encode()).hexdigest()
+    return Dataset(name=folder.resolve().name, classes=("",), photos=photos, fingerprint=fingerprint)
+
+
+def read_labels(path: Path | str) -> tuple[str, ...]:
+    """The lines of a text file, one label each.
+
+    Raises:
+        DataError: if it cannot be read, or has no lines.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read the labels in {path}: {error}") from error
+    labels = tuple(line.strip() for line in lines if line.strip())
+    if not labels:
+        raise DataError(f"{path} is empty, expected one label a line")
+    return labels
+
+
+def name_classes(dataset: Dataset, labels: Sequence[str]) -> Dataset:
+    """The same photos with the classes in this order, which may be more than the photos show.
+
+    Raises:
+        DataError: if a class of the photos is not among them.
+    """
+    unknown = [name for name in dataset.classes if name not in labels]
+    if unknown:
+        raise DataError(
+            f"{dataset.name} has a class {unknown[0]!r} that is none of the network's {len(labels)} labels: name the "
+            "folders after them"
+        )
+    index = [list(labels).index(name) for name in dataset.classes]
+    photos = tuple(replace(photo, label=index[photo.label]) for photo in dataset.photos)
+    return replace(dataset, classes=tuple(labels), photos=photos)
+
+
 def split_dataset(dataset: Dataset) -> Dataset:
     """Give every photo a split, the same on every machine: 70 % train, 10 % val, 20 % test of each class.
 

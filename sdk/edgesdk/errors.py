@@ -4,7 +4,7 @@
     ├── DataError          photos, labels or frames that are missing, unreadable or too few
     ├── WeightsError       a weights file that is missing, damaged or of another network
     ├── RunError           a training run folder that is missing, unfinished or of other settings
-    ├── ModelFileError     a .tflite that is missing, damaged or carries no contract
+    ├── ModelFileError     a model file that is missing, damaged, holds code or carries no contract
     ├── ConversionError    the converter failed, or its result is not what was asked for
     │   └── GateError      the converted model lost more accuracy than --max-drop allows
     ├── BackendError       a runtime or delegate that is missing or refuses the model
@@ -34,7 +34,7 @@ class RunError(EdgeSDKError):
 
 
 class ModelFileError(EdgeSDKError):
-    """A .tflite file is missing, damaged or carries no contract."""
+    """A model file is missing, damaged, holds code or carries no contract."""
 
 
 class ConversionError(EdgeSDKError):

@@ -3,12 +3,17 @@
 from dataclasses import asdict
 from typing import Any
 
+from edgesdk.contract import Ran
 from edgesdk.tables import columns
 from edgesdk.verbs import Inspected
 
 
 def as_json(found: Inspected) -> dict[str, Any]:
-    """The keys that scripts rely on: path, sha256, size_bytes, macs, sparsity, ops, contract, input, labels."""
+    """The keys that scripts rely on.
+
+    path, sha256, size_bytes, macs, sparsity, ops, float_islands, too_new, coverage and contract; where there is one,
+    input, labels and runtimes.
+    """
     graph, contract = found.graph, found.file.contract
     facts: dict[str, Any] = {
         "path": str(found.file.path),
@@ -17,11 +22,15 @@ def as_json(found: Inspected) -> dict[str, Any]:
         "macs": graph.macs,
         "sparsity": graph.sparsity,
         "ops": [asdict(op) for op in graph.ops],
+        "float_islands": list(graph.float_islands),
+        "too_new": list(found.too_new),
+        "coverage": [asdict(guess) for guess in found.coverage],
         "contract": None,
     }
     if contract is not None:
         described = asdict(contract)
         facts |= {"input": described["input"], "labels": list(contract.output.labels), "contract": described}
+        facts["runtimes"] = described["ran"]
     return facts
 
 
@@ -53,20 +62,36 @@ def _facts(found: Inspected) -> dict[str, str]:
         "zeros": f"{100 * graph.sparsity:.1f} %",
         "operations": ", ".join(f"{count} {name}" for name, count in graph.counts.items()),
     }
+    if graph.float_islands:
+        facts["stays float32"] = ", ".join(graph.float_islands)
+    if contract is not None and contract.ran:
+        facts["ran in"] = "; ".join(map(_describe_run, contract.ran))
+    facts["tflite-runtime 2.14"] = (
+        f"no: {'; '.join(found.too_new)}" if found.too_new else "yes: it knows every operation"
+    )
+    for guess in found.coverage:
+        leaves = f", not {', '.join(guess.leaves)}" if guess.leaves else ""
+        facts[f"{guess.delegate}, a guess"] = f"takes {guess.takes} of {guess.ops} operations{leaves}"
     if contract is None:
         return facts
     image, labels, proved, source = contract.input, contract.output.labels, contract.measured.accuracy, contract.source
     facts |= {
-        "made from": f"{contract.spec.name}, weights {source.weights}, data {source.dataset or 'none'}",
+        "made from": f"{contract.name}, weights {source.weights}, data {source.dataset or 'none'}",
         "input": f"{image.height}x{image.width} {image.color}, {image.resize}, (byte - {image.mean:g}) / {image.std:g}",
-        "labels": f"{len(labels)}: {', '.join(labels[:8])}{', ...' if len(labels) > 8 else ''}",
+        "output": contract.output.kind,
         "precision": f"{contract.recipe.precision}, input and output {contract.recipe.io}",
         "gzipped": f"{contract.measured.gzip_bytes:,}",
         "trained": "yes" if source.trained else "no: random weights",
     }
+    if labels:
+        facts["labels"] = f"{len(labels)}: {', '.join(labels[:8])}{', ...' if len(labels) > 8 else ''}"
     if contract.recipe.steps:
         facts["steps"] = "; ".join(contract.recipe.steps)
     if proved is not None:
         facts["top-1"] = f"{100 * proved.final:.1f} % of {proved.n} images, network {100 * proved.float:.1f} %"
         facts["agreement"] = f"{100 * proved.agreement:.1f} %"
     return facts
+
+
+def _describe_run(ran: Ran) -> str:
+    return f"{ran.runtime} {ran.version} (differs by {ran.max_difference or 0:.2g})" if ran.ok else ran.reason

@@ -40,16 +40,10 @@ def build_metadata(contract: Contract) -> bytes:
     files = []
     if output.labels:
         files.append(_table(builder, {0: LABELS_FILE, 1: "one label a line", 2: ("uint8", _TENSOR_AXIS_LABELS)}))
-    output_stats = _table(builder, {0: _floats(builder, [1.0]), 1: _floats(builder, [0.0])})
-    output_tensor = _table(
-        builder,
-        {
-            0: output.kind,
-            3: _content(builder, _FEATURE, _table(builder, {})),
-            5: output_stats,
-            6: _offsets(builder, files),
-        },
-    )
+    described = {0: output.kind, 3: _content(builder, _FEATURE, _table(builder, {})), 6: _offsets(builder, files)}
+    if output.kind == "probabilities":
+        described[5] = _table(builder, {0: _floats(builder, [1.0]), 1: _floats(builder, [0.0])})
+    output_tensor = _table(builder, described)
     subgraph = _table(builder, {2: _offsets(builder, [input_tensor]), 3: _offsets(builder, [output_tensor])})
     own = _table(builder, {0: CONTRACT_FILE, 1: "the edgesdk contract"})
     model = _table(

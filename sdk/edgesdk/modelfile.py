@@ -10,14 +10,13 @@ import io
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from edgesdk.atomic import write_bytes
 from edgesdk.contract import LARGEST_JSON_BYTES, Contract, from_json
 from edgesdk.errors import ModelFileError
+from edgesdk.flatbuffer import IDENTIFIER, pack_model, unpack_model
 
 LARGEST_MODEL_BYTES = 2**30
-IDENTIFIER = b"TFL3"
 METADATA_NAME = b"TFLITE_METADATA"
 CONTRACT_FILE = "edgesdk.json"
 LABELS_FILE = "labels.txt"
@@ -152,25 +151,9 @@ def _read_members(path: Path, data: bytes) -> tuple[dict[str, bytes], int]:
 
 def _with_metadata(model: bytes, metadata: bytes) -> bytes:
     """Repack the flatbuffer with one more buffer that holds the metadata."""
-    import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
-    class AlignedBuffer(schema.BufferT):  # type: ignore[misc]
-        """Weights at multiples of 16 bytes, as the schema's force_align asks; the generated packer forgets it."""
-
-        def Pack(self, builder: Any) -> int:  # noqa: N802 - the generated code's name
-            if self.data is None:
-                return int(super().Pack(builder))
-            data = bytes(self.data)
-            builder.StartVector(1, len(data), 16)
-            builder.head -= len(data)
-            builder.Bytes[builder.head : builder.head + len(data)] = data
-            vector = builder.EndVector()
-            schema.BufferStart(builder)
-            schema.BufferAddData(builder, vector)
-            return int(schema.BufferEnd(builder))
-
-    tree = schema.ModelT.InitFromPackedBuf(model, 0)
+    tree = unpack_model(model)
     entry = next((item for item in tree.metadata or [] if item.name == METADATA_NAME), None)
     if entry is None:
         entry = schema.MetadataT()
@@ -178,8 +161,4 @@ def _with_metadata(model: bytes, metadata: bytes) -> bytes:
         tree.metadata = [*(tree.metadata or []), entry]
         tree.buffers.append(schema.BufferT())
     tree.buffers[entry.buffer].data = metadata
-    for item in tree.buffers:
-        item.__class__ = AlignedBuffer
-    builder = flatbuffers.Builder(len(model) + len(metadata) + 4096)
-    builder.Finish(tree.Pack(builder), file_identifier=IDENTIFIER)
-    return bytes(builder.Output())
+    return pack_model(tree)

@@ -20,6 +20,9 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 LARGEST_PHOTO_BYTES = 256 * 2**20
 
 
+Resize = Literal["crop", "squash", "letterbox"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ImageInput:
     """How a frame becomes the model's input.
@@ -38,7 +41,7 @@ class ImageInput:
     width: int
     channels: int = 3
     color: Literal["rgb", "gray"] = "rgb"
-    resize: Literal["crop", "squash", "letterbox"] = "crop"
+    resize: Resize = "crop"
     interpolation: Literal["linear", "nearest"] = "linear"
     mean: float = 128.0
     std: float = 128.0

@@ -5,6 +5,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from edgesdk.errors import MissingPackageError
 
@@ -60,3 +61,31 @@ def import_tensorflow() -> None:
         for gpu in tf.config.list_physical_devices("GPU"):
             # TensorFlow takes the whole card otherwise, also from the worker process beside it.
             tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def import_tfmot() -> Any:
+    """The module `tensorflow_model_optimization`, without what its import does to the process.
+
+    It sets TF_USE_LEGACY_KERAS, which would hand legacy Keras to a caller who uses Keras 3 beside us.
+
+    Raises:
+        MissingPackageError: if it is not installed.
+    """
+    import_tensorflow()
+    import tensorflow as tf
+
+    _ = tf.keras.__name__  # decides now which Keras `tf.keras` is in this process
+    before = os.environ.get("TF_USE_LEGACY_KERAS")
+    try:
+        with captured_output():
+            import tensorflow_model_optimization as tfmot
+    except ImportError as error:
+        raise MissingPackageError(
+            "tensorflow-model-optimization", "train", "pruning, clustering and quantization-aware training"
+        ) from error
+    finally:
+        if before is None:
+            os.environ.pop("TF_USE_LEGACY_KERAS", None)
+        else:
+            os.environ["TF_USE_LEGACY_KERAS"] = before
+    return tfmot

@@ -8,7 +8,7 @@ class Classification:
     """The answer to one frame.
 
     Attributes:
-        label, index, score: the best class; score is the model's output for it, 0 to 1 for probabilities.
+        label, index, score: the best class; score is its probability, 0 to 1.
         top: (label, score) of the best classes, best first.
         preprocess_ms, invoke_ms: what the answer took.
     """

@@ -77,6 +77,11 @@ class Run:
         return self.top1 is not None
 
 
+def name_run_folder(spec: ModelSpec, dataset: str) -> Path:
+    """The folder, in the working folder, of a run that was given no other."""
+    return Path(f"{spec.name}_{dataset}.run")
+
+
 def read_run(folder: Path | str) -> Run:
     """Read `run.json`.
 

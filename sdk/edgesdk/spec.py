@@ -3,6 +3,15 @@
 import math
 from dataclasses import dataclass
 
+#: The names in `edgesdk_train.models.MODELS`, for who must not import TensorFlow.
+ARCHITECTURES = (
+    "mobilenet_v1",
+    "mobilenet_v2",
+    "mobilenet_v3_small",
+    "mobilenet_v3_large",
+    "mobilenet_v3_small_minimalistic",
+    "mobilenet_v3_large_minimalistic",
+)
 SMALLEST_RES = 32
 LARGEST_RES = 2048
 

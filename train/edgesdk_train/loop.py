@@ -41,6 +41,7 @@ class Stage:
         patience: epochs without a better validation loss before it stops.
         flip: see `augment`.
         seed: of shuffling and augmentation, with the epoch's number.
+        keep_from: the first epoch, counted from 0, whose weights may be kept.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Stage:
     patience: int
     flip: bool
     seed: int
+    keep_from: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,12 +93,14 @@ def run_stage(
     start_loss: float = float("inf"),
     resume: bool = False,
     quiet: bool = True,
+    after_step: Callable[[], None] | None = None,
 ) -> tuple[Epoch, ...]:
     """Train every trainable layer of `model` in place; it ends with the best epoch's weights.
 
     What is minimized, and judged on the validation photos, is `objective`, by default the labels' cross-entropy.
 
     Where `start_loss` is given (the validation loss of the weights that come in), no epoch above it is ever kept.
+    `after_step` is called after each step of the optimizer: pruning masks its weights there.
 
     The checkpoint is replaced in one step after each epoch, and every epoch's shuffling and augmentation depend on
     the seed and its number alone: a resumed stage goes on as the uninterrupted one would have.
@@ -128,6 +132,8 @@ def run_stage(
             for pixels, labels in _batches(train, stage, epoch, ahead):
                 loss, correct = step(tf.constant(pixels), tf.constant(labels))
                 total, right = total + float(loss) * len(labels), right + int(correct)
+                if after_step is not None:
+                    after_step()
                 advance(1, _note(state))
             val_loss, val_top1, *_ = measure(val)
             row = Epoch(
@@ -139,7 +145,7 @@ def run_stage(
                 val_top1=val_top1,
             )
             state = replace(state, history=(*state.history, row))
-            if val_loss < state.best_loss:
+            if epoch >= stage.keep_from and val_loss < state.best_loss:
                 state, best = replace(state, best_loss=val_loss), model.get_weights()
             _save_checkpoint(path, state, model.get_weights(), best, optimizer)
     model.set_weights(best)

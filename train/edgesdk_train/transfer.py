@@ -34,7 +34,7 @@ class HeadResult:
 
 def freeze_batchnorm(model: Any) -> None:
     """Keep every batch-norm's statistics and scale: small data would spoil what ImageNet measured."""
-    for layer in model.layers:
+    for layer in model.submodules:  # also those inside a wrapper
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = False
 

@@ -18,12 +18,59 @@ from edgesdk.cache import cache_folder
 from edgesdk.errors import WeightsError
 from edgesdk.spec import ModelSpec
 
-KERAS_MOBILENET = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet/"
-PUBLISHED_WIDTHS = {0.25: "2_5", 0.5: "5_0", 0.75: "7_5", 1.0: "1_0"}
-PUBLISHED_RESOLUTIONS = (128, 160, 192, 224)
+KERAS_APPLICATIONS = "https://storage.googleapis.com/tensorflow/keras-applications/"
 LARGEST_FILE_BYTES = 2**30
 
 LayerWeights = tuple[str, list[npt.NDArray[np.float32]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """The ImageNet weights that Keras publishes for one architecture.
+
+    Attributes:
+        file: their path under `KERAS_APPLICATIONS`, with {width} and {res} to fill in.
+        widths: width multiplier -> how the file's name writes it.
+        resolutions: input sizes, each with a file of its own.
+    """
+
+    file: str
+    widths: dict[float, str]
+    resolutions: tuple[int, ...]
+
+
+PUBLISHED = {
+    "mobilenet_v1": Published(
+        file="mobilenet/mobilenet_{width}_{res}_tf.h5",
+        widths={0.25: "2_5", 0.5: "5_0", 0.75: "7_5", 1.0: "1_0"},
+        resolutions=(128, 160, 192, 224),
+    ),
+    "mobilenet_v2": Published(
+        file="mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{width}_{res}.h5",
+        widths={width: str(width) for width in (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)},
+        resolutions=(96, 128, 160, 192, 224),
+    ),
+    "mobilenet_v3_small": Published(
+        file="mobilenet_v3/weights_mobilenet_v3_small_{res}_{width}_float.h5",
+        widths={0.75: "0.75", 1.0: "1.0"},
+        resolutions=(224,),
+    ),
+    "mobilenet_v3_large": Published(
+        file="mobilenet_v3/weights_mobilenet_v3_large_{res}_{width}_float.h5",
+        widths={0.75: "0.75", 1.0: "1.0"},
+        resolutions=(224,),
+    ),
+    "mobilenet_v3_small_minimalistic": Published(
+        file="mobilenet_v3/weights_mobilenet_v3_small_minimalistic_{res}_{width}_float.h5",
+        widths={1.0: "1.0"},
+        resolutions=(224,),
+    ),
+    "mobilenet_v3_large_minimalistic": Published(
+        file="mobilenet_v3/weights_mobilenet_v3_large_minimalistic_{res}_{width}_float.h5",
+        widths={1.0: "1.0"},
+        resolutions=(224,),
+    ),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,17 +106,23 @@ def find_weights(weights: str, spec: ModelSpec) -> Path:
         if not path.is_file():
             raise WeightsError(f"no weights file {weights}: expected a Keras .h5 or .keras file, imagenet or none")
         return path
-    wide_enough = [width for width in PUBLISHED_WIDTHS if width >= spec.width]
-    if spec.arch != "mobilenet_v1" or not wide_enough or spec.res not in PUBLISHED_RESOLUTIONS:
+    if spec.arch not in PUBLISHED:
         raise WeightsError(
-            f"no ImageNet weights are published for {spec.name}: expected mobilenet_v1 with width up to "
-            f"{max(PUBLISHED_WIDTHS)} and res {', '.join(map(str, PUBLISHED_RESOLUTIONS))}; "
+            f"no ImageNet weights are published for {spec.arch}: expected one of {', '.join(PUBLISHED)}, or "
+            "--weights FILE.h5"
+        )
+    published = PUBLISHED[spec.arch]
+    wide_enough = [width for width in published.widths if width >= spec.width]
+    if not wide_enough or spec.res not in published.resolutions:
+        raise WeightsError(
+            f"no ImageNet weights are published for {spec.name}: expected {spec.arch} with width up to "
+            f"{max(published.widths)} and res {', '.join(map(str, published.resolutions))}; "
             "take one of these, or --weights FILE.h5"
         )
-    name = f"mobilenet_{PUBLISHED_WIDTHS[min(wide_enough)]}_{spec.res}_tf.h5"
-    path = cache_folder() / "weights" / name
+    file = published.file.format(width=published.widths[min(wide_enough)], res=spec.res)
+    path = cache_folder() / "weights" / file.rpartition("/")[2]
     if not path.is_file():
-        _download(KERAS_MOBILENET + name, path)
+        _download(KERAS_APPLICATIONS + file, path)
     return path
 
 
@@ -109,6 +162,8 @@ def head_classes(pretrained: Pretrained) -> int | None:
 def load_weights(model: Any, pretrained: Pretrained) -> bool:
     """Put the weights into the model, layer by layer in the network's order.
 
+    A dense layer's kernel fits the 1x1 convolution that computes the same.
+
     Args:
         model: of `build_model`.
         pretrained: with or without a head; a head for another number of classes is left out.
@@ -119,35 +174,50 @@ def load_weights(model: Any, pretrained: Pretrained) -> bool:
     Raises:
         WeightsError: names the first layer that does not fit.
     """
-    body, with_head = match_layers(model, pretrained)
-    for layer, (_, arrays) in zip(body, pretrained.layers, strict=False):
+    matched, with_head = match_layers(model, pretrained)
+    for layer, arrays in matched:
         layer.set_weights(arrays)
     return with_head
 
 
-def match_layers(model: Any, pretrained: Pretrained) -> tuple[list[Any], bool]:
-    """The layers of `model` that the weights fill, in order, and whether the head is among them.
+def match_layers(model: Any, pretrained: Pretrained) -> tuple[list[tuple[Any, list[npt.NDArray[np.float32]]]], bool]:
+    """(layer of `model`, the arrays that fill it) in order, and whether the head is among them.
 
     Raises:
         WeightsError: names the first layer that does not fit.
     """
     layers = [layer for layer in model.layers if layer.weights]
     given = list(pretrained.layers)
-    if len(given) not in (len(layers), len(layers) - 1):
+    headless = {len(layers) - 1, _body_length(layers)}
+    if len(given) not in {len(layers)} | headless:
         raise WeightsError(
-            f"{pretrained.name} has {len(given)} layers with weights, {model.name} has {len(layers)} (one less without "
-            "a head): it belongs to another network"
+            f"{pretrained.name} has {len(given)} layers with weights, {model.name} has {len(layers)} "
+            f"({' or '.join(map(str, sorted(headless)))} without a head): it belongs to another network"
         )
     with_head = len(given) == len(layers) and given[-1][1][0].shape[-1] == layers[-1].weights[0].shape[-1]
     body = layers if with_head else layers[:-1]
-    for layer, (name, arrays) in zip(body, given, strict=False):
+    fitted = [(name, _as_convolution(arrays, layer)) for layer, (name, arrays) in zip(body, given, strict=False)]
+    for layer, (name, arrays) in zip(body, fitted, strict=False):
         shapes = [tuple(weight.shape) for weight in layer.weights]
         if [array.shape for array in arrays] != shapes:
             raise WeightsError(
                 f"{pretrained.name}: layer {name} has shapes {[array.shape for array in arrays]}, {layer.name} of this "
                 f"network has {shapes}: is it of another width or architecture?"
             )
-    return body, with_head
+    return [(layer, arrays) for layer, (_, arrays) in zip(body, fitted, strict=False)], with_head
+
+
+def _body_length(layers: list[Any]) -> int:
+    """How many layers reach to the last batch-norm: Keras' headless files lack MobileNet V3's hidden layer too."""
+    norms = [index for index, layer in enumerate(layers) if len(layer.weights) == 4]
+    return norms[-1] + 1 if norms else len(layers) - 1
+
+
+def _as_convolution(arrays: list[npt.NDArray[np.float32]], layer: Any) -> list[npt.NDArray[np.float32]]:
+    """A dense kernel [in, out] as the layer's [1, 1, in, out] where that is what it wants."""
+    kernel, *others = arrays
+    dense = kernel.ndim == 2 and tuple(layer.weights[0].shape) == (1, 1, *kernel.shape)
+    return [kernel[None, None], *others] if dense else arrays
 
 
 def _read_layer(path: Path, root: Any, name: str) -> LayerWeights:
@@ -171,7 +241,7 @@ def _text(name: Any) -> str:
 
 
 def _download(url: str, path: Path) -> None:
-    """Fetch over HTTPS; Keras publishes no hashes, so what arrives is checked for being whole and HDF5."""
+    """Fetch over HTTPS; Keras publishes hashes of few files, so what arrives is checked for being whole and HDF5."""
     try:
         with urllib.request.urlopen(url, timeout=30) as answer:
             expected = int(answer.headers.get("Content-Length") or 0)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgesdk.spec import ModelSpec
-from edgesdk_train.models import mobilenet_v1
+from edgesdk_train.models import mobilenet_v1, mobilenet_v2, mobilenet_v3
 
 __all__ = ["MODELS", "Architecture", "architecture", "build_model"]
 
@@ -25,6 +25,15 @@ class Architecture:
 
 MODELS: dict[str, Architecture] = {
     "mobilenet_v1": Architecture(build=mobilenet_v1.mobilenet_v1, paper=mobilenet_v1.PAPER),
+    "mobilenet_v2": Architecture(build=mobilenet_v2.mobilenet_v2, paper=mobilenet_v2.PAPER),
+    "mobilenet_v3_small": Architecture(build=mobilenet_v3.mobilenet_v3_small, paper=mobilenet_v3.PAPER),
+    "mobilenet_v3_large": Architecture(build=mobilenet_v3.mobilenet_v3_large, paper=mobilenet_v3.PAPER),
+    "mobilenet_v3_small_minimalistic": Architecture(
+        build=mobilenet_v3.mobilenet_v3_small_minimalistic, paper=mobilenet_v3.PAPER
+    ),
+    "mobilenet_v3_large_minimalistic": Architecture(
+        build=mobilenet_v3.mobilenet_v3_large_minimalistic, paper=mobilenet_v3.PAPER
+    ),
 }
 
 

@@ -33,6 +33,12 @@ def scaled(channels: int, width: float) -> int:
     return max(1, int(channels * width))
 
 
+def batch_norm(x: Any, name: str) -> Any:
+    """`x` normalized, [batch, h, w, channels], by a layer `<name>_bn`."""
+    # Momentum 0.9: the usual 0.99 never settles in the few hundred steps that a small data set gives.
+    return keras.layers.BatchNormalization(momentum=0.9, name=f"{name}_bn")(x)
+
+
 def mobilenet_v1(spec: ModelSpec) -> Any:
     """MobileNet V1 for `spec.width` and `spec.res`, a `tf_keras.Model`.
 
@@ -67,6 +73,4 @@ def _depthwise_separable(x: Any, channels: int, stride: int, index: int) -> Any:
 
 
 def _normalized(x: Any, name: str) -> Any:
-    # Momentum 0.9: the usual 0.99 never settles in the few hundred steps that a small data set gives.
-    x = keras.layers.BatchNormalization(momentum=0.9, name=f"{name}_bn")(x)
-    return keras.layers.ReLU(6.0, name=f"{name}_relu")(x)
+    return keras.layers.ReLU(6.0, name=f"{name}_relu")(batch_norm(x, name))

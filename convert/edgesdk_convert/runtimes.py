@@ -1,0 +1,84 @@
+"""The proof in every runtime: a file goes out only after the runtimes installed here replayed its golden outputs."""
+
+import importlib.metadata
+import math
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from edgesdk import modelfile
+from edgesdk.contract import Contract, Ran
+from edgesdk.errors import BackendError, ConversionError
+from edgesdk.progress import remark
+from edgesdk_convert.inspect import Graph
+from edgesdk_convert.opversions import too_new
+from edgesdk_convert.worker import OTHER_LAYERS
+from edgesdk_device.backends import installed_backends
+from edgesdk_device.probe import RUNTIMES
+from edgesdk_device.replay import replay_apart
+
+
+def check_operations(graph: Graph, *, quiet: bool = True) -> None:
+    """Make sure that the file holds built-in operations only, and remark on those that cost speed or a runtime.
+
+    Raises:
+        ConversionError: names the operations that are not built in.
+    """
+    if graph.custom:
+        raise ConversionError(f"the file needs {', '.join(graph.custom)}, not built into TFLite: {OTHER_LAYERS}")
+    if graph.float_islands:
+        remark(f"stays float32 in the quantized file, and slow: {', '.join(graph.float_islands)}", quiet=quiet)
+    new = too_new(graph)
+    if new and "tflite-runtime" not in installed_backends():  # where it is installed, its own refusal is told
+        remark(f"tflite-runtime 2.14 refuses this file ({'; '.join(new)}): use LiteRT", quiet=quiet)
+
+
+def prove_runtimes(final: bytes, contract: Contract, *, quiet: bool = True) -> tuple[Ran, ...]:
+    """Replay the golden outputs in every installed runtime, each in a process of its own, side by side.
+
+    tflite-runtime fails beside TensorFlow and may take its process down: a refusal or death is a row and a remark.
+
+    Args:
+        final: the converter's flatbuffer; what runs is the sealed file, byte for byte as it will be written.
+        contract: with golden outputs and tolerances.
+        quiet: no remarks.
+
+    Raises:
+        ConversionError: if LiteRT, the runtime of every platform, does not give the golden outputs.
+    """
+    names = installed_backends()
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(len(names)) as beside:
+        path = Path(folder) / "model.tflite"
+        modelfile.write(path, final, contract)
+        ran = tuple(beside.map(lambda name: _run(path, name), names))
+    for row in ran:
+        if not row.ok and row.runtime == "litert":
+            raise ConversionError(f"{row.reason}: nothing was written; try another --quantize")
+        if not row.ok:
+            remark(f"{row.reason}: use LiteRT", quiet=quiet)
+    return ran
+
+
+def _run(path: Path, name: str) -> Ran:
+    version = _version(name)
+    subject = f"{name} {version}".strip()
+    try:
+        result = replay_apart(path, name, subject)
+    except BackendError as error:
+        reason = str(error)
+        reason = reason if reason.startswith(subject) else f"{subject}: {reason}"
+        return Ran(runtime=name, version=version, ok=False, reason=reason)
+    difference = result.max_difference if math.isfinite(result.max_difference) else None
+    reason = ""
+    if not result.ok:
+        found = "gives NaN" if difference is None else f"differs from the golden outputs by {difference:.2g}"
+        reason = f"{subject} {found}, allowed is {result.tolerance:.2g}"
+    return Ran(runtime=name, version=version, ok=result.ok, max_difference=difference, reason=reason)
+
+
+def _version(name: str) -> str:
+    _, package, _ = RUNTIMES[name]
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:  # Debian's package of tflite-runtime names itself otherwise
+        return ""

@@ -1,0 +1,193 @@
+"""The command line's options, their help and their examples."""
+
+import argparse
+from pathlib import Path
+from typing import Any, NoReturn
+
+from edgesdk import __version__
+from edgesdk.recipe import RECIPES
+from edgesdk.spec import ARCHITECTURES
+
+DESCRIPTION = "From a folder of photos to a proved .tflite on a camera device."
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with errors of one line, and help that keeps its examples."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+class _OneOrTwo(argparse.Action):
+    """Takes one or two values."""
+
+    def __call__(self, parser: argparse.ArgumentParser, options: argparse.Namespace, values: Any, *_: Any) -> None:
+        if len(values) > 2:
+            parser.error(f"{len(values)} files were named, expected one, or two to compare")
+        setattr(options, self.dest, values)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of every command; `verb` is the command's name in what it parses."""
+    start = "Start with: edgesdk convert --width 0.5 --res 160"
+    parser = _Parser(prog="edgesdk", description=DESCRIPTION, epilog=start)
+    parser.add_argument("--version", action="version", version=f"edgesdk {__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
+
+    def add(name: str, summary: str, example: str) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(name, help=summary, description=summary, epilog=f"example:\n  {example}")
+        sub.add_argument("--json", action="store_true", help="print the result as JSON")
+        sub.add_argument("--quiet", action="store_true", help="no progress and no remarks on stderr")
+        sub.add_argument("--verbose", action="store_true", help="show tracebacks")
+        return sub
+
+    command = add("train", "learn the classes of a folder of photos", "edgesdk train photos/ --width 0.75 --res 160")
+    command.add_argument("data", metavar="DATA", help="one subfolder of photos a class, or digits")
+    _add_network(command)
+    command.add_argument("--weights", default="none", metavar="W", help="imagenet, a Keras .h5 file or none (default)")
+    _add_learning(command)
+    command.add_argument("--resume", action="store_true", help="continue what was interrupted in the run folder")
+    command.add_argument("-o", "--out", type=Path, metavar="RUN", help="run folder (default: named by model and data)")
+
+    command = add(
+        "convert",
+        "make a proved .tflite",
+        "edgesdk convert --width 0.5 --res 160 --data photos/ --max-drop 1\n"
+        "  edgesdk convert mine.keras --values unit --data photos/",
+    )
+    command.add_argument(
+        "model",
+        metavar="MODEL",
+        nargs="?",
+        type=Path,
+        help="run folder of train, Keras file (.keras, .h5), SavedModel or float .tflite; without it one is built",
+    )
+    command.add_argument("--data", metavar="DATA", help="photos to learn (without MODEL), calibrate and judge on")
+    _add_network(command)
+    command.set_defaults(arch=None, width=None, res=None)  # said or not said, which matters beside MODEL
+    command.add_argument("--weights", metavar="W", help="imagenet, a Keras .h5 file or none")
+    command.add_argument(
+        "--values",
+        choices=("signed", "unit", "bytes"),
+        help="what a foreign MODEL expects for black to white: -1 to 1, 0 to 1 or 0 to 255 (default: bytes where its "
+        "first layer scales them, else signed)",
+    )
+    command.add_argument("--labels", type=Path, metavar="FILE", help="a foreign MODEL's labels, one a line")
+    command.add_argument("--trust", action="store_true", help="run code that a foreign MODEL holds")
+    command.add_argument(
+        "--recipe",
+        choices=tuple(RECIPES),
+        help="tiny: fewest bytes once compressed (--prune 0.8); fast: fewest milliseconds (--shrink 0.5); accurate: at "
+        "most half a point lost (--max-drop 0.5); what is said beside it comes first",
+    )
+    command.add_argument(
+        "--quantize",
+        choices=("float32", "float16", "dynamic", "int8", "int16x8"),
+        help="float16 and dynamic shrink weights only, int8 everything, int16x8 with finer activations (default int8)",
+    )
+    command.add_argument(
+        "--io",
+        choices=("uint8", "int8", "float32"),
+        help="input and output type (int8 files: uint8, which MediaPipe reads too)",
+    )
+    command.add_argument(
+        "--quantizer",
+        choices=("tensorflow", "ai-edge"),
+        help="who makes int8: ai-edge takes ai-edge-quantizer, a second and no TensorFlow (default tensorflow)",
+    )
+    command.add_argument(
+        "--shrink",
+        type=float,
+        metavar="SHARE",
+        help="multiply-adds to keep, such as 0.5: whole channels go, milliseconds",
+    )
+    command.add_argument(
+        "--prune", type=float, metavar="SPARSITY", help="share of zero weights, such as 0.8: bytes after compression"
+    )
+    command.add_argument("--cluster", type=int, metavar="N", help="distinct weights in each large layer, such as 16")
+    command.add_argument("--qat", action="store_true", help="quantization-aware training: learn with int8's rounding")
+    command.add_argument(
+        "--max-drop", type=float, metavar="POINTS", help="repair what loses more points of top-1, or refuse it"
+    )
+    command.add_argument(
+        "--min-snr", type=float, metavar="DB", help="the same by the outputs' signal to noise, for any network"
+    )
+    command.add_argument(
+        "--no-repair", action="store_true", help="plain quantization: neither equalization nor bias correction"
+    )
+    _add_learning(command)
+    command.add_argument("-o", "--out", type=Path, metavar="FILE", help="the .tflite (default: named by model, data)")
+
+    command = add("verify", "replay the golden outputs of a file here", "edgesdk verify model.tflite")
+    command.add_argument("file", metavar="FILE", type=Path)
+    _add_backend(command)
+
+    command = add(
+        "inspect", "show what is inside a file, or what differs between two", "edgesdk inspect a.tflite b.tflite"
+    )
+    command.add_argument(
+        "files", metavar="FILE", nargs="+", action=_OneOrTwo, type=Path, help="one or two .tflite files"
+    )
+
+    command = add("bench", "measure files on this machine", "edgesdk bench model.tflite --data photos/ --report b.html")
+    command.add_argument("files", metavar="FILE", nargs="+", type=Path)
+    command.add_argument("--data", metavar="DATA", help="labelled photos: adds accuracy on their test split")
+    command.add_argument("--backend", type=_words, default=["auto"], metavar="B,..", help="litert, tflite-runtime")
+    command.add_argument("--threads", type=_counts, default=[1], metavar="N,..", help="CPU threads, such as 1,2")
+    command.add_argument("--quick", action="store_true", help="about a second each instead of about twenty")
+    command.add_argument("--report", type=Path, metavar="FILE", help="write .html, .md, .csv or .json")
+
+    command = add("run", "name what a camera sees", "edgesdk run model.tflite --source 0")
+    command.add_argument("file", metavar="FILE", type=Path)
+    command.add_argument(
+        "--source", default="0", metavar="SRC", help="camera number, video, URL, photo folder or synthetic (default 0)"
+    )
+    command.add_argument("--events", type=Path, metavar="FILE", help="append one JSON object a line")
+    command.add_argument("--frames", type=int, metavar="N", help="stop after N frames")
+    _add_backend(command)
+
+    add("doctor", "say what works here and how to get the rest", "edgesdk doctor")
+    return parser
+
+
+def _add_network(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--arch", default=ARCHITECTURES[0], metavar="A", help=f"{', '.join(ARCHITECTURES)} (default {ARCHITECTURES[0]})"
+    )
+    command.add_argument("--width", type=float, default=1.0, metavar="W", help="width multiplier (default 1.0)")
+    command.add_argument("--res", type=int, default=224, metavar="R", help="input pixels a side (default 224)")
+    command.add_argument(
+        "--resize",
+        default="crop",
+        choices=("crop", "squash", "letterbox"),
+        help="how a frame is made square (default crop)",
+    )
+
+
+def _add_learning(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--transfer",
+        default="auto",
+        choices=("auto", "head", "finetune", "scratch"),
+        help="new last layer only, then everything, or everything from nothing (default auto)",
+    )
+    command.add_argument("--epochs", type=int, default=0, metavar="N", help="default: by the amount of data")
+    command.add_argument("--batch", type=int, default=32, metavar="N", help="images a step (default 32)")
+    command.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random (default 0)")
+    command.add_argument("--no-flip", action="store_true", help="a mirrored photo would be another class")
+
+
+def _add_backend(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--backend", default="auto", metavar="B", help="auto, litert or tflite-runtime (default auto)")
+    command.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default 1)")
+
+
+def _words(text: str) -> list[str]:
+    return text.split(",")
+
+
+def _counts(text: str) -> list[int]:
+    return [int(word) for word in text.split(",")]
