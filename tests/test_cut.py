@@ -100,18 +100,15 @@ def test_the_groups_are_what_can_be_chosen_freely() -> None:
 
 @pytest.mark.parametrize("build", NETWORKS)
 def test_the_file_has_the_same_multiply_adds(build: Any) -> None:
-    from edgesdk.contract import Recipe
-    from edgesdk.preprocess import ImageInput
     from edgesdk_convert.export import freeze
     from edgesdk_convert.inspect import read_graph
-    from edgesdk_convert.worker import Job, convert_graph
+    from edgesdk_convert.jobs import FromGraph
+    from edgesdk_convert.worker import run_job
 
     model = build()
     channels = trace_channels(model)
     smaller = cut(model, channels, half_left_out(channels))
-    image_input = ImageInput(height=model.input_shape[1], width=model.input_shape[2])
-    file = convert_graph(Job(graph=freeze(smaller), recipe=Recipe(), image_input=image_input, samples=None))
-    assert read_graph(file).macs == sum(multiply_adds(smaller).values())
+    assert read_graph(run_job(FromGraph(graph=freeze(smaller)))).macs == sum(multiply_adds(smaller).values())
 
 
 def test_what_must_stay_stays() -> None:
@@ -138,6 +135,15 @@ def test_a_layer_of_unknown_kind_keeps_its_channels() -> None:
     normal = model.layers[2]
     assert weight_axes(normal, channels) == [(None,), (None,)]
     assert cut(model, channels, half_left_out(channels)).get_layer("after").filters == 3
+
+
+def test_v2_and_v3_can_be_cut_anywhere() -> None:
+    for arch, groups in (("mobilenet_v2", 25), ("mobilenet_v3_small", 27)):
+        model = build_model(ModelSpec(arch=arch, width=0.35, res=32, classes=3))
+        channels = trace_channels(model)
+        assert len(channels.groups) == groups
+        smaller = cut(model, channels, half_left_out(channels))
+        assert sum(multiply_adds(smaller).values()) < 0.5 * sum(multiply_adds(model).values())
 
 
 def test_a_layer_used_twice_is_named() -> None:
