@@ -139,7 +139,7 @@ def test_a_layer_of_unknown_kind_keeps_its_channels() -> None:
 
 def test_v2_and_v3_can_be_cut_anywhere() -> None:
     for arch, groups in (("mobilenet_v2", 25), ("mobilenet_v3_small", 27)):
-        model = build_model(ModelSpec(arch=arch, width=0.35, res=32, classes=3))
+        model = build_model(ModelSpec(arch=arch, res=32, classes=3))
         channels = trace_channels(model)
         assert len(channels.groups) == groups
         smaller = cut(model, channels, half_left_out(channels))
