@@ -16,11 +16,8 @@ from pathlib import Path
 from results import save
 
 from edgesdk import modelfile, verbs
-from edgesdk.contract import Recipe
-from edgesdk.data import load_images, read_dataset, split_dataset, split_for_conversion
 from edgesdk.modelfile import ModelFile
 from edgesdk.progress import remark
-from edgesdk.runfolder import MODEL_FILE, Run, read_run
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 WEIGHTS = "models/keras/mobilenet_v1_0.75_224.h5"
@@ -43,34 +40,8 @@ def make(data: Path, weights: Path, seed: int, work: Path) -> list[ModelFile]:
     shrunk = work / f"shrunk_{data.name}_{seed}.tflite"
     if not shrunk.exists():
         remark(f"{shrunk.name}: shrinking", quiet=False)
-        shrink_and_convert(base, read_run(base), seed, shrunk)
+        verbs.convert(base, shrink=FRACTION, out=shrunk, quiet=False)
     return [modelfile.read(path) for path in (files[0], shrunk, files[1])]
-
-
-def shrink_and_convert(folder: Path, run: Run, seed: int, out: Path) -> None:
-    """Shrink a run's network on the photos it learned from, and convert it as `edgesdk convert` does."""
-    from edgesdk_convert.convert import Evidence, convert_model
-    from edgesdk_convert.load import load_network
-    from edgesdk_train.shrink import shrink
-
-    dataset = split_dataset(read_dataset(run.data))
-    train, val = (
-        load_images([photo for photo in dataset.photos if photo.split == split], run.input)
-        for split in ("train", "val")
-    )
-    calibration, test = (load_images(photos, run.input) for photos in split_for_conversion(dataset, 100))
-    network = load_network(folder / MODEL_FILE)
-    made = shrink(network, FRACTION, train, val, run.input, out.with_suffix(".shrink"), seed=seed, quiet=False)
-    convert_model(
-        made.model,
-        spec=run.spec,
-        image_input=run.input,
-        labels=run.classes,
-        source=run.source,
-        recipe=Recipe(precision="int8", io="uint8"),
-        evidence=Evidence(calibration=calibration.pixels, test=test.pixels, truth=test.labels),
-        out=out,
-    )
 
 
 def spread(values: list[float]) -> str:

@@ -137,6 +137,15 @@ def test_a_layer_of_unknown_kind_keeps_its_channels() -> None:
     assert cut(model, channels, half_left_out(channels)).get_layer("after").filters == 3
 
 
+def test_v2_and_v3_can_be_cut_anywhere() -> None:
+    for arch, groups in (("mobilenet_v2", 25), ("mobilenet_v3_small", 27)):
+        model = build_model(ModelSpec(arch=arch, res=32, classes=3))
+        channels = trace_channels(model)
+        assert len(channels.groups) == groups
+        smaller = cut(model, channels, half_left_out(channels))
+        assert sum(multiply_adds(smaller).values()) < 0.5 * sum(multiply_adds(model).values())
+
+
 def test_a_layer_used_twice_is_named() -> None:
     from edgesdk.errors import RunError
 

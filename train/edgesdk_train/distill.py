@@ -33,9 +33,9 @@ def distillation(student: Any, teacher: Any, kept: Mapping[str, Ids]) -> Objecti
     taught = keras.Model(teacher.input, [teacher.layers[-1].input, *(teacher.get_layer(name).output for name in kept)])
     learned = keras.Model(student.input, [student.layers[-1].input, *(student.get_layer(name).output for name in kept)])
 
-    def objective(values: Any, labels: Any) -> tuple[Any, Any]:
+    def objective(values: Any, labels: Any, training: bool) -> tuple[Any, Any]:
         answer, *hints = tf.nest.flatten(taught(values, training=False))
-        logits, *features = tf.nest.flatten(learned(values, training=True))
+        logits, *features = tf.nest.flatten(learned(values, training=training))
         wanted = tf.nn.softmax(answer / TEMPERATURE)
         # The divergence's gradient is the cross-entropy's; subtracting the entropy makes zero the best there is.
         soft = tf.nn.softmax_cross_entropy_with_logits(wanted, logits / TEMPERATURE)

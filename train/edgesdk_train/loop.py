@@ -20,11 +20,12 @@ from edgesdk.preprocess import ImageInput, Pixels, to_tensor, value_table
 from edgesdk.progress import progress
 from edgesdk_train.augment import augment
 
-#: (values float32 [batch, h, w, c], labels int32 [batch]) -> (mean loss, logits [batch, classes])
-Objective = Callable[[Any, Any], tuple[Any, Any]]
+#: (values float32 [batch, h, w, c], labels int32 [batch], training) -> (mean loss, logits [batch, classes])
+Objective = Callable[[Any, Any, bool], tuple[Any, Any]]
 
 CHECKPOINT_FILE = "checkpoint.npz"
 WARMUP_SHARE = 0.08
+JUDGED_TOGETHER = 64  # photos
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +95,7 @@ def run_stage(
 ) -> tuple[Epoch, ...]:
     """Train every trainable layer of `model` in place; it ends with the best epoch's weights.
 
-    What is minimized is `objective`, the labels' cross-entropy where none is given.
+    What is minimized, and judged on the validation photos, is `objective`, by default the labels' cross-entropy.
 
     Where `start_loss` is given (the validation loss of the weights that come in), no epoch above it is ever kept.
     `after_step` is called after each step of the optimizer: pruning masks its weights there.
@@ -114,7 +115,7 @@ def run_stage(
     if resume and path.is_file():
         state, best = _load_checkpoint(path, stage, model, optimizer)
     step = _train_step(model, optimizer, image_input, objective or cross_entropy(model))
-    measure = evaluator(model, image_input)
+    measure = evaluator(model, image_input) if objective is None else _judge(objective, image_input)
 
     done = len(state.history)
     with (
@@ -132,7 +133,7 @@ def run_stage(
                 if after_step is not None:
                     after_step()
                 advance(1, _note(state))
-            val_loss, val_top1, _ = measure(val)
+            val_loss, val_top1, *_ = measure(val)
             row = Epoch(
                 stage=stage.name,
                 epoch=epoch + 1,
@@ -192,11 +193,31 @@ def cross_entropy(model: Any) -> Objective:
     """The objective that knows only the labels."""
     logits = keras.Model(model.input, model.layers[-1].input)
 
-    def objective(values: Any, labels: Any) -> tuple[Any, Any]:
-        answer = logits(values, training=True)
+    def objective(values: Any, labels: Any, training: bool) -> tuple[Any, Any]:
+        answer = logits(values, training=training)
         return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, answer)), answer
 
     return objective
+
+
+def _judge(objective: Objective, image_input: ImageInput) -> Callable[[Images], tuple[float, float]]:
+    """A function: images -> (mean of the objective, top-1)."""
+
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def look(pixels: Any, labels: Any) -> tuple[Any, Any]:
+        values = (tf.cast(pixels, tf.float32) - image_input.mean) / image_input.std
+        loss, logits = objective(values, labels, False)
+        return loss, tf.reduce_sum(tf.cast(tf.argmax(logits, 1, tf.int32) == labels, tf.int32))
+
+    def measure(images: Images) -> tuple[float, float]:
+        n, total, right = len(images.labels), 0.0, 0
+        for start in range(0, n, JUDGED_TOGETHER):
+            chunk = slice(start, start + JUDGED_TOGETHER)
+            loss, correct = look(tf.constant(images.pixels[chunk]), tf.constant(images.labels[chunk]))
+            total, right = total + float(loss) * len(images.labels[chunk]), right + int(correct)
+        return total / n, right / n
+
+    return measure
 
 
 def _train_step(
@@ -206,7 +227,7 @@ def _train_step(
     def step(pixels: Any, labels: Any) -> tuple[Any, Any]:
         values = (tf.cast(pixels, tf.float32) - image_input.mean) / image_input.std
         with tf.GradientTape() as tape:
-            loss, answer = objective(values, labels)
+            loss, answer = objective(values, labels, True)
         gradients = tape.gradient(loss, model.trainable_variables)
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
         right = tf.reduce_sum(tf.cast(tf.argmax(answer, 1, tf.int32) == labels, tf.int32))
