@@ -24,7 +24,7 @@ WEIGHTS = "models/keras/mobilenet_v1_0.75_224.h5"
 DATA = ("datasets/flowers5", "datasets/cats_dogs")
 FRACTION, UNIFORM_WIDTH = 0.5, 0.53
 NETWORKS = ("width 0.75", f"width 0.75, shrunk to {FRACTION:g}", f"width {UNIFORM_WIDTH:g}")
-HEAD = ("learned", "MobileNet V1 at 160", "M multiply-adds", "top-1 network", "top-1 int8 file", "kB", "ms p50")
+HEAD = ("learned", "MobileNet V1 at 160", "M multiply-adds", "top-1 float .tflite", "top-1 int8 file", "kB", "ms p50")
 
 
 def make(data: Path, weights: Path, seed: int, work: Path) -> list[ModelFile]:
@@ -73,7 +73,7 @@ def main() -> None:
                     "network": network,
                     "seeds": seeds,
                     "macs": [item.macs for item in measured],
-                    "float": [item.float for item in proved],
+                    "float": [item.float_tflite for item in proved],
                     "int8": [item.final for item in proved],
                     "n": proved[0].n,
                     "size_bytes": made[0][index].path.stat().st_size,
