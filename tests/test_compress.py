@@ -12,12 +12,13 @@ from edgesdk import modelfile
 from edgesdk.contract import Output, Source
 from edgesdk.converted import Converted
 from edgesdk.data import load_images, read_dataset, split_dataset
-from edgesdk.errors import ConversionError
+from edgesdk.errors import ConversionError, RunError
 from edgesdk.recipe import Recipe
 from edgesdk.runfolder import read_run
 from edgesdk_convert.cluster import cluster
 from edgesdk_convert.compress import Lesson, compress
 from edgesdk_convert.convert import Evidence, convert_model
+from edgesdk_convert.finetune import copied, finetune, lesson_folder, stage
 from edgesdk_convert.inspect import read_graph
 from edgesdk_convert.load import load_network
 from edgesdk_convert.network import from_keras
@@ -70,6 +71,15 @@ def test_what_was_learned_is_not_learned_twice(model: Any, pruned: Any, lesson: 
     assert kept.stat().st_mtime_ns == stamp
     assert all(np.array_equal(a, b) for a, b in zip(again.get_weights(), pruned.get_weights(), strict=True))
     assert not list(lesson.folder.rglob("checkpoint.npz"))
+
+
+def test_what_was_kept_and_is_damaged_is_one_sentence(model: Any, lesson: Lesson, tmp_path: Path) -> None:
+    elsewhere = replace(lesson, folder=tmp_path)
+    kept = lesson_folder("step", model, elsewhere, stage("step", elsewhere, epochs=2, rate=1e-4)) / "learned.npz"
+    kept.parent.mkdir()
+    kept.write_bytes(b"no archive")
+    with pytest.raises(RunError, match=r"learned.npz is damaged .*: remove .* and convert again"):
+        finetune(copied(model), "step", model, INPUT, elsewhere, epochs=2, rate=1e-4, quiet=True)
 
 
 def test_clusters_keep_the_zeros_of_pruning(pruned: Any, lesson: Lesson) -> None:

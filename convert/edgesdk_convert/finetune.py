@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import tf_keras as keras
 
 from edgesdk.atomic import make_folder, write_bytes
+from edgesdk.errors import RunError
 from edgesdk.preprocess import ImageInput
 from edgesdk_convert.compress import Lesson
 from edgesdk_train.distill import distillation
@@ -64,27 +66,24 @@ def finetune(
         epochs, rate: see `Stage`; the lesson's own epochs come first.
         teacher: whose answers it learns; the parent if None.
         after_step: called after each step of the optimizer.
+
+    Raises:
+        RunError: if what an earlier call kept is damaged.
     """
     freeze_batchnorm(model)
-    stage = Stage(
-        name=name,
-        epochs=epochs,
-        rate=rate,
-        epsilon=1e-7,
-        batch=lesson.batch,
-        patience=epochs,
-        flip=lesson.flip,
-        seed=lesson.seed,
-    )
-    folder = lesson_folder(name, parent, lesson, stage)
+    how = stage(name, lesson, epochs=epochs, rate=rate)
+    folder = lesson_folder(name, parent, lesson, how)
     kept = folder / LEARNED_FILE
     if kept.is_file():
-        with np.load(kept, allow_pickle=False) as saved:
-            model.set_weights([saved[f"weight_{i}"] for i in range(len(model.weights))])
+        try:
+            with np.load(kept, allow_pickle=False) as saved:
+                model.set_weights([saved[f"weight_{i}"] for i in range(len(model.weights))])
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise RunError(f"{kept} is damaged ({error}): remove {folder} and convert again") from error
         return
     run_stage(
         model,
-        stage,
+        how,
         lesson.train,
         lesson.val,
         image_input,
@@ -100,9 +99,23 @@ def finetune(
     (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
 
 
-def lesson_folder(name: str, parent: Any, lesson: Lesson, stage: Stage | None = None) -> Path:
+def stage(name: str, lesson: Lesson, *, epochs: int, rate: float) -> Stage:
+    """A step's settings for the loop."""
+    return Stage(
+        name=name,
+        epochs=epochs,
+        rate=rate,
+        epsilon=1e-7,
+        batch=lesson.batch,
+        patience=epochs,
+        flip=lesson.flip,
+        seed=lesson.seed,
+    )
+
+
+def lesson_folder(name: str, parent: Any, lesson: Lesson, how: Stage | None = None) -> Path:
     """Where a step's learning is kept: another network, other photos or settings have another folder."""
-    digest = hashlib.sha256(repr((stage, lesson.seed, lesson.batch, lesson.flip)).encode())
+    digest = hashlib.sha256(repr((how, lesson.seed, lesson.batch, lesson.flip)).encode())
     for array in (*parent.get_weights(), lesson.train.labels, lesson.train.pixels):
         digest.update(array.tobytes())
     return lesson.folder / f"{name.replace(' ', '-')}-{digest.hexdigest()[:12]}"
