@@ -146,13 +146,9 @@ class Search:
             return
         if self._done and self.best.choice_db >= FAITHFUL_DB:
             return
-        # Equalization costs MobileNet V2 two or three dB of what bias correction wins; MobileNet V1 gains by both.
-        alone = tuple(repair for repair in self._repairs if repair == "correct_biases")
-        for repairs in dict.fromkeys((self._repairs, alone)):
-            if repairs:
-                names = " and ".join(REPAIR_WORDS[repair] for repair in repairs)
-                step = f"int8 after {names} on {len(self._shown)} unlabelled photos"
-                yield self._int8(step, self._repair(repairs), samples, repairs=repairs)
+        names = " and ".join(REPAIR_WORDS[repair] for repair in self._repairs)
+        step = f"int8 after {names} on {len(self._shown)} unlabelled photos"
+        yield self._int8(step, self._repair(self._repairs), samples, repairs=self._repairs)
 
     def _repair(self, repairs: tuple[Repair, ...], float_layers: frozenset[str] = frozenset()) -> Network:
         """The network with equal channels and corrected biases, but for layers that stay float."""
