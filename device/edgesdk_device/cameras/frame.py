@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 import numpy.typing as npt
 
@@ -17,12 +17,30 @@ class Frame:
         index: 0, 1, 2, ... in its source.
         captured_at: `time.monotonic()` when it came out of the source.
         name: of the file it comes from, "" for a camera.
+        capture_ms: from the first byte of the frame that reached this process to `captured_at`: reading and decoding.
     """
 
     image: npt.NDArray[Any]
     index: int
     captured_at: float
     name: str = ""
+    capture_ms: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """What happened to a source that goes on all the same.
+
+    Attributes:
+        kind: "lost" (the connection or camera is gone, it is tried again), "stalled" (no frame within the set time),
+            "recovered" (frames come again) or "corrupt" (a frame that could not be decoded, left out).
+        text: one sentence for a person.
+        at: `time.monotonic()`.
+    """
+
+    kind: Literal["lost", "stalled", "recovered", "corrupt"]
+    text: str
+    at: float
 
 
 class Source(Protocol):
