@@ -1,0 +1,81 @@
+"""What is done to a frame before it is classified: its region is cut out, and where nothing moves, nothing is done."""
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgesdk_device.app.settings import Decisions
+from edgesdk.results import Classification
+from edgesdk_device.classifier import Classifier
+
+SMALL = (40, 30)  # width, height of the grey pictures that are compared
+CHANGED = 20  # of 255: more than a camera's noise averaged over a cell, less than a shadow
+
+
+class Look:
+    """A classifier of one region that sleeps while nothing moves.
+
+        look = Look(classify, Decisions(region=(0.25, 0, 0.75, 1), motion=0.01))
+        look(frame).label
+
+    While nothing moves the last answer stands: it is given again with `invoke_ms` 0. After a movement `window` frames
+    are classified, so that what came to rest gets its votes.
+    """
+
+    def __init__(self, classify: Classifier, decisions: Decisions) -> None:
+        self.classify = classify
+        self.decisions = decisions
+        self._before: npt.NDArray[np.int16] | None = None
+        self._awake = 0
+        self._last: Classification | None = None
+
+    def __call__(self, frame: npt.NDArray[Any]) -> Classification:
+        """Classify the region of one frame (uint8 [h, w, 3], BGR)."""
+        start = time.perf_counter()
+        region = cut(frame, self.decisions.region)
+        moving = self._moves(region)
+        looked_ms = (time.perf_counter() - start) * 1e3
+        if not moving and self._last is not None:
+            return replace(self._last, preprocess_ms=looked_ms, invoke_ms=0.0)
+        self._last = self.classify(region)
+        return replace(self._last, preprocess_ms=self._last.preprocess_ms + looked_ms)
+
+    def _moves(self, region: npt.NDArray[Any]) -> bool:
+        if not self.decisions.motion:
+            return True
+        now = small_grey(region)
+        if self._before is None or changed_share(self._before, now) >= self.decisions.motion:
+            self._awake = self.decisions.window
+        else:
+            self._awake -= 1
+        if self._awake > 0:  # asleep it stays the last picture that was classified: slow changes add up
+            self._before = now
+        return self._awake > 0
+
+
+def cut(frame: npt.NDArray[Any], region: tuple[float, ...] | None) -> npt.NDArray[Any]:
+    """The part of a frame between left, top, right and bottom (each 0 to 1), at least one pixel; a view."""
+    if region is None:
+        return frame
+    height, width = frame.shape[:2]
+    left, top, right, bottom = region
+    x, y = min(round(left * width), width - 1), min(round(top * height), height - 1)
+    return frame[y : max(y + 1, round(bottom * height)), x : max(x + 1, round(right * width))]
+
+
+def small_grey(frame: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
+    """A frame's green, averaged to int16 [30, 40]: enough to see that something moved."""
+    import cv2
+
+    green = frame if frame.ndim == 2 else frame[..., 1]
+    rows, columns = (max(1, side // (4 * small)) for side, small in zip(green.shape, SMALL[::-1], strict=True))
+    picked = np.ascontiguousarray(green[::rows, ::columns])
+    return np.asarray(cv2.resize(picked, SMALL, interpolation=cv2.INTER_AREA), np.int16)
+
+
+def changed_share(before: npt.NDArray[np.int16], now: npt.NDArray[np.int16]) -> float:
+    """The share of cells, 0 to 1, that differ by more than a camera's noise."""
+    return float((np.abs(before - now) > CHANGED).mean())
