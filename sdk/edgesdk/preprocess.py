@@ -159,9 +159,21 @@ def value_table(
     return None if np.array_equal(table, np.arange(256)) else table
 
 
-def to_tensor(pixels: Pixels, table: npt.NDArray[Any] | None) -> npt.NDArray[Any]:
-    """Bytes [..., height, width, channels] -> the tensor's values, same shape, through `value_table`."""
-    return pixels if table is None else np.take(table, pixels)
+def to_tensor(
+    pixels: Pixels, table: npt.NDArray[Any] | None, values: npt.NDArray[Any] | None = None
+) -> npt.NDArray[Any]:
+    """Bytes [..., height, width, channels] -> the tensor's values, same shape, through `value_table`.
+
+    Args:
+        values: written and returned instead of new memory.
+    """
+    if table is None:
+        if values is None:
+            return pixels
+        np.copyto(values, pixels)
+        return values
+    # Bytes never lie outside the table; any mode but "raise" lets numpy write without a copy.
+    return np.take(table, pixels, out=values, mode="clip")
 
 
 def _on_white(frame: npt.NDArray[Any]) -> Pixels:
