@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from edgesdk import runapp
 from edgesdk.errors import EdgeSDKError
 from edgesdk.parser import build_parser
 from edgesdk.progress import remark
@@ -173,29 +174,6 @@ def bench(options: argparse.Namespace) -> int:
     return 0
 
 
-def run(options: argparse.Namespace) -> int:
-    """`edgesdk run`."""
-    from edgesdk import verbs
-
-    count = 0
-    for seen in verbs.run(
-        options.file,
-        source=options.source,
-        backend=options.backend,
-        threads=options.threads,
-        frames=options.frames,
-        events=options.events,
-    ):
-        count += 1
-        if options.json:
-            print(json.dumps(seen.to_json(), ensure_ascii=False), flush=True)
-        else:
-            where = seen.name or f"frame {seen.frame}"
-            print(f"{where}: {seen.answer.label} {_percent(seen.answer.score)}  ({seen.age_ms:.1f} ms)", flush=True)
-    remark(f"{count} frames", quiet=options.quiet)
-    return 0
-
-
 def doctor(options: argparse.Namespace) -> int:
     """`edgesdk doctor`."""
     from edgesdk import verbs
@@ -250,7 +228,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "verify": verify,
     "inspect": inspect,
     "bench": bench,
-    "run": run,
+    "run": runapp.run,
     "doctor": doctor,
 }
 

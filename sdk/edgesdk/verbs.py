@@ -3,10 +3,10 @@
 Nothing heavy is imported before a verb is called, and TensorFlow only by `train` and `convert`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgesdk import modelfile
 from edgesdk.conversion import convert
@@ -20,7 +20,8 @@ from edgesdk.spec import ModelSpec
 if TYPE_CHECKING:
     from edgesdk_convert.coverage import Coverage
     from edgesdk_convert.inspect import Graph
-    from edgesdk_device.app import Seen
+    from edgesdk_device.app import AppSettings, CameraApp
+    from edgesdk_device.cameras import Source
 
 __all__ = ["Inspected", "bench", "convert", "doctor", "inspect", "run", "train", "verify"]
 
@@ -141,23 +142,41 @@ def bench(
 def run(
     path: Path | str,
     *,
-    source: str | int = 0,
-    backend: str = "auto",
-    threads: int = 1,
+    app: "AppSettings | Path | str | None" = None,
+    source: "str | int | Source | None" = None,
+    backend: str | None = None,
+    threads: int | None = None,
     frames: int | None = None,
     events: Path | str | None = None,
-) -> "Iterator[Seen]":
+    serve: str | int | None = None,
+    quiet: bool = True,
+) -> "CameraApp":
     """Classify the frames of a source one after another, until it ends or `frames` were seen.
 
+        for seen in edgesdk.run("model.tflite", source=0, serve=8000):
+            print(seen.label, seen.answer.age_ms)
+
     Args:
-        events: a file that gets one JSON object a line for each frame.
+        app: everything that can be set, as a value or as the path of an app file.
+        source, backend, threads, events, serve: come before what `app` says; see `AppSettings`. A source may also be an
+            open one, of any kind.
+
+    Returns:
+        What to iterate over, once; leaving its `with` block, or the loop, closes everything.
 
     Raises:
-        EdgeSDKError: if the model, the source or the events file does not open.
+        EdgeSDKError: if the model, the source, a file or a port does not open.
+        ValueError: if a setting is not allowed.
     """
-    from edgesdk_device.app import watch
+    from edgesdk_device.app import AppSettings, CameraApp, read_app
 
-    return watch(path, source=source, backend=backend, threads=threads, frames=frames, events=events)
+    said: dict[str, Any] = {"backend": backend, "threads": threads}
+    texts = {"events": events, "serve": serve, "source": source if isinstance(source, str | int) else None}
+    said |= {name: str(value) for name, value in texts.items() if value is not None}
+    said = {name: value for name, value in said.items() if value is not None}
+    settings = app if isinstance(app, AppSettings) else AppSettings() if app is None else read_app(app)
+    opened = None if source is None or isinstance(source, str | int) else source
+    return CameraApp(path, replace(settings, **said), source=opened, frames=frames, quiet=quiet)
 
 
 def doctor() -> list[Check]:

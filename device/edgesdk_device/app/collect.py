@@ -27,7 +27,7 @@ def check_label(text: str) -> str:
     if not label or len(label.encode(errors="replace")) > LONGEST_LABEL_BYTES:
         raise ValueError(f"a label has 1 to {LONGEST_LABEL_BYTES} bytes")
     if not label.isprintable() or FORBIDDEN & set(label) or label.startswith(".") or label.endswith("."):
-        raise ValueError("a label names a folder: no dot at its ends, and none of / \\ : * ? \" < > |")
+        raise ValueError('a label names a folder: no dot at its ends, and none of / \\ : * ? " < > |')
     if label.lower() in TAKEN:
         raise ValueError(f"a folder {label!r} means a part of the data to edgesdk train: choose another word")
     return label

@@ -16,7 +16,7 @@ class Event:
     """Something that was decided, or that happened to the source.
 
     Attributes:
-        kind: "seen" and "gone" (a label), "lost", "stalled" and "recovered" (the source), "saved" (a frame, on the page).
+        kind: "seen" and "gone" (a label), "lost", "stalled", "recovered" (the source), "saved" (a frame, on the page).
         at: `time.monotonic()`.
         label, score: of "seen", "gone" and "saved"; the score is that of the frame that decided.
         frame: the index of that frame, None where no frame decided.

@@ -42,8 +42,9 @@ class Guard:
         self.token = "" if host in LOOPBACK else token or secrets.token_urlsafe(16)
         self._cookie = f"edgesdk_{port}"  # a browser sends the cookies of a host to all its ports
 
+    @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """An aiohttp middleware, once marked as one."""
+        """Let it through to `handler`, or raise the answer that it gets instead."""
         if not self.token and host_name(request.host) not in LOOPBACK:
             raise web.HTTPForbidden(text="This page answers to http://localhost only.\n")
         if request.path in ("/save", "/live") and not same_origin(request):

@@ -1,51 +1,54 @@
 """What is done to a frame before it is classified: its region is cut out, and where nothing moves, nothing is done."""
 
-import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from edgesdk_device.app.settings import Decisions
 from edgesdk.results import Classification
+from edgesdk_device.app.settings import Decisions
 from edgesdk_device.classifier import Classifier
 
 SMALL = (40, 30)  # width, height of the grey pictures that are compared
 CHANGED = 20  # of 255: more than a camera's noise averaged over a cell, less than a shadow
 
 
-class Look:
+class Look(Classifier):
     """A classifier of one region that sleeps while nothing moves.
 
-        look = Look(classify, Decisions(region=(0.25, 0, 0.75, 1), motion=0.01))
-        look(frame).label
-
     While nothing moves the last answer stands: it is given again with `invoke_ms` 0. After a movement `window` frames
-    are classified, so that what came to rest gets its votes.
+    are classified, so that what came to rest gets its votes. With neither region nor motion it is a `Classifier`.
+
+    Args, errors: as `Classifier`; `decisions` says region and motion.
     """
 
-    def __init__(self, classify: Classifier, decisions: Decisions) -> None:
-        self.classify = classify
+    def __init__(self, path: Path | str, decisions: Decisions, *, backend: str = "auto", threads: int = 1) -> None:
+        super().__init__(path, backend=backend, threads=threads)
         self.decisions = decisions
         self._before: npt.NDArray[np.int16] | None = None
         self._awake = 0
+        self._asleep: set[int] = set()  # the rooms of frames that need no answer; a stream has several on their way
         self._last: Classification | None = None
 
-    def __call__(self, frame: npt.NDArray[Any]) -> Classification:
-        """Classify the region of one frame (uint8 [h, w, 3], BGR)."""
-        start = time.perf_counter()
+    def prepare(self, frame: npt.NDArray[Any], values: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
+        """As `Classifier.prepare`, of the region; where nothing moves, `values` are left as they are."""
         region = cut(frame, self.decisions.region)
-        moving = self._moves(region)
-        looked_ms = (time.perf_counter() - start) * 1e3
-        if not moving and self._last is not None:
-            return replace(self._last, preprocess_ms=looked_ms, invoke_ms=0.0)
-        self._last = self.classify(region)
-        return replace(self._last, preprocess_ms=self._last.preprocess_ms + looked_ms)
+        if values is None or not self.decisions.motion or self._moves(region):
+            self._asleep.discard(id(values))
+            return super().prepare(region, values)
+        self._asleep.add(id(values))
+        return values
+
+    def answer(self, values: npt.NDArray[Any], *, top: int = 5, preprocess_ms: float = 0.0) -> Classification:
+        """As `Classifier.answer`; the last one again where nothing moved."""
+        if self._last is not None and id(values) in self._asleep:
+            return replace(self._last, preprocess_ms=preprocess_ms, invoke_ms=0.0, post_ms=0.0)
+        self._last = super().answer(values, top=top, preprocess_ms=preprocess_ms)
+        return self._last
 
     def _moves(self, region: npt.NDArray[Any]) -> bool:
-        if not self.decisions.motion:
-            return True
         now = small_grey(region)
         if self._before is None or changed_share(self._before, now) >= self.decisions.motion:
             self._awake = self.decisions.window

@@ -2,17 +2,21 @@
 
 import contextlib
 import threading
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
-from edgesdk_device.app.settings import AppSettings
 from edgesdk_device.app.decisions import Decider, Event
 from edgesdk_device.app.look import Look
 from edgesdk_device.app.seen import Seen
+from edgesdk_device.app.settings import AppSettings
 from edgesdk_device.cameras import Notice, Source, open_source
 from edgesdk_device.classifier import Classifier
 from edgesdk_device.stream import Answer, Stream
+
+if TYPE_CHECKING:
+    from edgesdk_device.app.window import Window
 
 
 class Sink(Protocol):
@@ -68,21 +72,25 @@ class CameraApp:
         self._decider = Decider(settings.decisions)
         self._sinks: list[Sink] = []
         self._lock = threading.Lock()  # events come from the source's and the page's threads too
-        self._since: list[Event] = []
+        self._since: deque[Event] = deque(maxlen=1000)
+        self._window: Window | None = None
         with contextlib.ExitStack() as opened:
-            classify = opened.enter_context(Classifier(path, backend=settings.backend, threads=settings.threads))
-            frames_in = source or open_source(settings.source, on_notice=self._notice)
-            opened.callback(frames_in.close)
-            self._open_sinks(settings, classify, opened, quiet)
-            self._stream = opened.enter_context(Stream(frames_in, Look(classify, settings.decisions)))
+            classify = opened.enter_context(
+                Look(path, settings.decisions, backend=settings.backend, threads=settings.threads)
+            )
+            sinks = opened.enter_context(contextlib.ExitStack())  # closed after the source, which tells until then
+            if source is None:
+                source = open_source(settings.source, options=settings.capture, on_notice=self._notice)
+            self._stream = opened.enter_context(Stream(source, classify))
+            self._open_sinks(settings, classify, sinks, quiet)
             self._opened = opened.pop_all()
 
     def _open_sinks(
-        self, settings: AppSettings, classify: Classifier, opened: contextlib.ExitStack, quiet: bool
+        self, settings: AppSettings, classify: Classifier, sinks: contextlib.ExitStack, quiet: bool
     ) -> None:
         def add(sink: Sink) -> None:
             self._sinks.append(sink)
-            opened.callback(sink.close)
+            sinks.callback(sink.close)
 
         if settings.events is not None:
             from edgesdk_device.app.events import EventLog
@@ -92,8 +100,7 @@ class CameraApp:
         if settings.save_uncertain is not None:
             from edgesdk_device.app.uncertain import UncertainFrames
 
-            size = round(settings.uncertain_mb * 1e6)
-            add(UncertainFrames(settings.save_uncertain, largest_bytes=size, quiet=quiet))
+            add(UncertainFrames(settings, quiet=quiet))
         if settings.mqtt is not None:
             from edgesdk_device.app.mqtt import Publisher
 
@@ -107,13 +114,14 @@ class CameraApp:
         if settings.show:
             from edgesdk_device.app.window import Window
 
-            add(Window(classify.contract.name))
+            self._window = Window(classify.contract.name)
+            add(self._window)
 
     def __iter__(self) -> Iterator[Seen]:
         with self:
             for count, answer in enumerate(self._stream, 1):
                 yield self._take(answer)
-                if count == self._frames or not all(self._wanted()):
+                if count == self._frames or (self._window is not None and self._window.closed):
                     return
 
     def close(self) -> None:

@@ -16,27 +16,26 @@ class Pace:
 
 
 class Meter:
-    """Keeps the last answers' times and ages."""
+    """Keeps the last answers' times and ages; one thread adds while another asks."""
 
     def __init__(self) -> None:
-        self._times: deque[float] = deque(maxlen=WINDOW)
-        self._ages: deque[float] = deque(maxlen=WINDOW)
+        self._last: deque[tuple[float, float]] = deque(maxlen=WINDOW)
 
     def add(self, at: float, age_ms: float) -> None:
         """Count an answer that was ready at `at` (seconds, any clock)."""
-        self._times.append(at)
-        self._ages.append(age_ms)
+        self._last.append((at, age_ms))
 
     def pace(self, now: float) -> Pace:
         """The pace of the last answers; a source that stands still counts until `now`."""
-        if len(self._times) < 2:
+        last = self._last.copy()  # in one step, as far as other threads can see
+        if len(last) < 2:
             return Pace(fps=0.0, age_p50_ms=0.0, age_p95_ms=0.0)
-        ages = sorted(self._ages)
-        gap = (self._times[-1] - self._times[0]) / (len(self._times) - 1)
-        waiting = max(0.0, now - self._times[-1] - gap)
-        seconds = self._times[-1] - self._times[0] + waiting
+        ages = sorted(age_ms for _, age_ms in last)
+        seconds = last[-1][0] - last[0][0]
+        gap = seconds / (len(last) - 1)
+        seconds += max(0.0, now - last[-1][0] - gap)
         return Pace(
-            fps=(len(self._times) - 1) / seconds if seconds > 0 else 0.0,
+            fps=(len(last) - 1) / seconds if seconds > 0 else 0.0,
             age_p50_ms=ages[len(ages) // 2],
             age_p95_ms=ages[min(len(ages) - 1, len(ages) * 95 // 100)],
         )

@@ -45,7 +45,7 @@ class Facts:
         now = time.monotonic()
         if now - self._asked_at >= BOARD_EVERY_S:
             self._asked_at = now
-            self._board = {"temperature_c": board.temperature_c(), "throttled": list(board.throttled())}
+            self._board = {"temperature_c": board.temperature_c(), "throttled": board.throttled()}
         facts = {
             "fps": round(pace.fps, 1),
             "age_p50_ms": round(pace.age_p50_ms, 1),

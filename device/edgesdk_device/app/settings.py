@@ -1,16 +1,18 @@
 """What a camera app does, as values and as the TOML file that `edgesdk run --app` reads.
 
-    source = "rtsp://camera.local/live"
-    serve = "0.0.0.0:8000"
-    events = "events.jsonl"
+source = "rtsp://camera.local/live"
+serve = "0.0.0.0:8000"
+events = "events.jsonl"
 
-    [decisions]
-    threshold = 0.7
-    votes = 3
-    window = 5
-    cooldown_s = 10
-    [decisions.cooldowns_s]
-    cat = 60
+[capture]
+stall_s = 3
+[decisions]
+threshold = 0.7
+votes = 3
+window = 5
+cooldown_s = 10
+[decisions.cooldowns_s]
+cat = 60
 """
 
 import math
@@ -23,6 +25,7 @@ from urllib.parse import unquote, urlsplit
 
 from edgesdk.contract import decode_value
 from edgesdk.errors import AppFileError
+from edgesdk_device.cameras import CaptureOptions
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 NONE_LABELS = ("none", "none of these", "background")
@@ -77,7 +80,8 @@ class AppSettings:
     """Everything that `edgesdk run` can be told, but for the model.
 
     Attributes:
-        source, backend, threads: where frames come from and what classifies them.
+        source, capture: where frames come from, and how it is opened.
+        backend, threads: what classifies them.
         decisions: when a label is there.
         events: file of JSON lines; at most `events_mb` megabytes, then a new one, three old ones are kept.
         decided: no line for each frame there, only what was decided.
@@ -90,6 +94,7 @@ class AppSettings:
     """
 
     source: str = "0"
+    capture: CaptureOptions = field(default_factory=CaptureOptions)
     backend: str = "auto"
     threads: int = 1
     decisions: Decisions = field(default_factory=Decisions)
@@ -170,7 +175,7 @@ def read_app(path: Path | str, said: Mapping[str, Any] | None = None) -> AppSett
     """The settings of an app file.
 
     Args:
-        said: fields of `AppSettings` (and of `Decisions`, under "decisions") that come before the file's.
+        said: fields of `AppSettings` (those of its tables under their names) that come before the file's.
 
     Raises:
         AppFileError: if the file is missing, is no TOML, or says something that `AppSettings` does not know or allow.
@@ -187,8 +192,8 @@ def read_app(path: Path | str, said: Mapping[str, Any] | None = None) -> AppSett
     except ValueError as error:
         raise AppFileError(f"the app file {path}: {error}") from error
     said = said or {}
-    decisions = {**found.get("decisions", {}), **said.get("decisions", {})}
-    return settings_of({**found, **said, "decisions": decisions})
+    tables = {name: {**found.get(name, {}), **said.get(name, {})} for name in TABLES}
+    return settings_of({**found, **said, **tables})
 
 
 def settings_of(values: Mapping[str, Any]) -> AppSettings:
@@ -202,16 +207,18 @@ def settings_of(values: Mapping[str, Any]) -> AppSettings:
         if type(plain.get(name)) is int:
             plain[name] = str(plain[name])
     _check_names(AppSettings, plain, "")
-    if isinstance(plain.get("decisions"), dict):
-        _check_names(Decisions, plain["decisions"], "decisions.")
+    for name, kind in TABLES.items():
+        if isinstance(plain.get(name), dict):
+            _check_names(kind, plain[name], f"{name}.")
     given = {name: decode_value(HINTS[name], value, name) for name, value in plain.items()}
     return AppSettings(**given)
 
 
+TABLES: dict[str, type[Decisions | CaptureOptions]] = {"decisions": Decisions, "capture": CaptureOptions}
 HINTS: dict[str, Any] = {item.name: item.type for item in fields(AppSettings)}
 
 
-def _check_names(kind: type[AppSettings | Decisions], values: Mapping[str, Any], where: str) -> None:
+def _check_names(kind: type[AppSettings | Decisions | CaptureOptions], values: Mapping[str, Any], where: str) -> None:
     known = [item.name for item in fields(kind)]
     for name in values:
         if name not in known:
