@@ -4,7 +4,7 @@
     python benchmarks/soak.py model.tflite --source video.mp4 --minutes 5
 
 The app runs as users run it, in a process of its own. One viewer watches all the time, another comes and goes every few
-seconds. Each minute's memory, threads, descriptors, rate and age go to benchmarks/results/<board>/soak.json and soak.md.
+seconds. Each minute's memory, threads, descriptors, rate and age go to benchmarks/results/<board>/soak.json and .md.
 Exit code 1 if memory grew by 2 % or more after the first minutes, or if threads or descriptors were left over.
 """
 

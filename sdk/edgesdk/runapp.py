@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
     if options.print_service:
         from edgesdk.service import service_unit
 
-        print(service_unit(options.typed, password=_has_password(settings)), end="")
+        print(service_unit(options.typed), end="")
         return 0
     from edgesdk import verbs
 
@@ -75,10 +75,6 @@ def _said(values: dict[str, Any]) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-
-
-def _has_password(settings: "AppSettings") -> bool:
-    return settings.mqtt is not None
 
 
 def _say(seen: "Seen", *, as_json: bool) -> None:

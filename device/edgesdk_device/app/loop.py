@@ -104,7 +104,7 @@ class CameraApp:
         if settings.mqtt is not None:
             from edgesdk_device.app.mqtt import Publisher
 
-            add(Publisher(settings.mqtt, model=classify.contract.name, quiet=quiet))
+            add(Publisher(settings, model=classify.contract.name, quiet=quiet))
         if settings.serve is not None:
             from edgesdk_device.app.server import PageServer
 

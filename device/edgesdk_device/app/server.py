@@ -213,7 +213,7 @@ class PageServer:
         frame = seen.answer.frame
         path = save_frame(self._settings.collect, label, cut(frame.image, self._settings.decisions.region))
         name = f"{path.parent.name}/{path.name}"
-        self._tell(Event(kind="saved", at=time.monotonic(), label=label, frame=frame.index, text=f"saved as {name}"))
+        self._tell(Event(kind="saved", at=time.monotonic(), label=label, frame=frame.index, text=name))
         return name
 
 
