@@ -48,7 +48,7 @@ def make_video(path: Path) -> Path:
 
 
 @contextlib.asynccontextmanager
-async def app(model: str, source: str, folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+async def running_app(model: str, source: str, folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """The running app and the address of its page."""
     command = [
         sys.executable,
@@ -117,7 +117,7 @@ async def soak(model: str, source: str, minutes: float, folder: Path) -> list[di
     """One row a minute: the median of what the process held, and its pace; with less than five, ten rows in all."""
     row_s = 60.0 if minutes >= 5 else minutes * 60 / 10
     rows: list[dict[str, Any]] = []
-    async with app(model, source, folder) as (process, address), aiohttp.ClientSession() as session:
+    async with running_app(model, source, folder) as (process, address), aiohttp.ClientSession() as session:
         watching = asyncio.create_task(watch(session, address, 1e9))
         guest = asyncio.create_task(come_and_go(session, address))
         start = time.monotonic()

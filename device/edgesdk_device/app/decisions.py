@@ -20,7 +20,7 @@ class Event:
         at: `time.monotonic()`.
         label, score: of "seen", "gone" and "saved"; the score is that of the frame that decided.
         frame: the index of that frame, None where no frame decided.
-        text: of the source, one sentence for a person; of "saved", the file in its folder; "" where the rest says it all.
+        text: of the source, a sentence for a person; of "saved", the file in its folder; else "".
     """
 
     kind: Kind
