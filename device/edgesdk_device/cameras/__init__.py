@@ -1,14 +1,16 @@
 """Where frames come from, one kind a file: `open_source` picks it by what the user named."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from edgesdk.errors import SourceError
 from edgesdk_device.cameras.folder import FolderSource
 from edgesdk_device.cameras.frame import Frame, Notice, OnNotice, Source
-from edgesdk_device.cameras.live import LiveSource
+from edgesdk_device.cameras.live import READ_GRACE_S, LiveSource, Reader
 from edgesdk_device.cameras.opencv import Camera, VideoFile, VideoReader, has_gstreamer, is_pipeline, source_name
 from edgesdk_device.cameras.options import CaptureOptions
 from edgesdk_device.cameras.paced import Recording, play
+from edgesdk_device.cameras.picamera import PicameraReader
 from edgesdk_device.cameras.synthetic import SyntheticSource
 
 __all__ = [
@@ -74,14 +76,22 @@ def _open_live(text: str, options: CaptureOptions, on_notice: OnNotice | None) -
             "this OpenCV has no GStreamer, which the pipeline needs: install your system's python3-opencv instead of "
             "the wheel, or name a camera's number or a URL"
         )
-    reader = VideoReader(text, options)
-    if reader.length:
-        reader.close()
+
+    def connect() -> Reader:
+        if text == "picamera":
+            return PicameraReader(options)
+        if text.startswith(("http://", "https://")):
+            from edgesdk_device.cameras.mjpeg import MjpegReader, OtherStreamError
+
+            with suppress(OtherStreamError):
+                return MjpegReader(text, options.stall_s + READ_GRACE_S)
+        return VideoReader(text, options)
+
+    first = connect()
+    if isinstance(first, VideoReader) and first.length:  # a recording behind a URL
+        first.close()
         return VideoFile(text, options=options, on_notice=on_notice)
-    readers = [reader]
+    opened = [first]
     return LiveSource(
-        lambda: readers.pop() if readers else VideoReader(text, options),
-        source_name(text),
-        options=options,
-        on_notice=on_notice,
+        lambda: opened.pop() if opened else connect(), source_name(text), options=options, on_notice=on_notice
     )

@@ -10,6 +10,7 @@ from edgesdk.errors import SourceError
 from edgesdk_device.cameras.frame import Frame, Notice, OnNotice
 from edgesdk_device.cameras.options import CaptureOptions
 
+READ_GRACE_S = 0.5  # a reader's own time limit lies so far behind `stall_s`: the watch speaks first
 CORRUPT_NOTICE_S = 1.0  # a camera with a loose cable would say it thirty times a second
 
 
@@ -94,7 +95,9 @@ class LiveSource:
             reader.interrupt()
         for thread in self._threads:
             if thread is not threading.current_thread():
-                thread.join(self._options.stall_s + 1)  # a driver that never returns must not hold the process
+                thread.join(
+                    self._options.stall_s + 2 * READ_GRACE_S
+                )  # a driver that never returns must not hold the process
 
     def __enter__(self) -> Self:
         return self
@@ -202,7 +205,8 @@ class LiveSource:
                 self._error, self._turn = error, None
                 self._changed.notify_all()
                 return
-            known, self._down_since = self._down_since is not None, self._down_since or time.monotonic()
+            known = self._down_since is not None
+            self._down_since = self._down_since or self._alive_at
         if not known:
             self._say("lost", f"{error}; trying again")
 
@@ -210,16 +214,15 @@ class LiveSource:
         """Give up the connection that gives nothing, on the thread that waits for frames."""
         text = f"{self._named} is open and gave no frame for {self._options.stall_s:g} s"
         with self._changed:
-            reader = self._reader
+            reader, known = self._reader, self._down_since is not None
             if not self._count:
                 self._error, self._turn = SourceError(f"{text}: is anything sending there?"), None
-                self._changed.notify_all()
             else:
-                known, self._down_since = self._down_since is not None, self._down_since or time.monotonic()
+                self._down_since = self._down_since or self._alive_at
                 self._begin(None)
         if reader is not None:
             reader.interrupt()
-        if self._error is None and not known:
+        if self._count and not known:
             self._say("stalled", f"{text}; opening it anew")
 
     def _finish(self, turn: object, error: BaseException | None) -> None:

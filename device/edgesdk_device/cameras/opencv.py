@@ -11,7 +11,7 @@ from typing import Any, Self
 from edgesdk.errors import SourceError
 from edgesdk_device.cameras.address import without_password
 from edgesdk_device.cameras.frame import Frame, Notice, OnNotice
-from edgesdk_device.cameras.live import CorruptFrameError, LiveSource
+from edgesdk_device.cameras.live import READ_GRACE_S, CorruptFrameError, LiveSource
 from edgesdk_device.cameras.options import CaptureOptions
 
 
@@ -28,7 +28,7 @@ class VideoReader:
     def __init__(self, source: int | str, options: CaptureOptions) -> None:
         cv2 = import_opencv(options)
         self._named = source_name(source)
-        timeout_ms = math.ceil(options.stall_s * 1000)
+        open_ms, read_ms = (math.ceil(limit_s * 1000) for limit_s in (options.stall_s, options.stall_s + READ_GRACE_S))
         if isinstance(source, int):
             self._capture = cv2.VideoCapture(source)
             self._choose(cv2, options)
@@ -38,8 +38,8 @@ class VideoReader:
             way_out = "try the pipeline with gst-launch-1.0; it must end in `! videoconvert ! appsink`"
         else:
             wanted = (
-                *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, timeout_ms),
-                *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, timeout_ms),
+                *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, open_ms),
+                *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, read_ms),
                 *(cv2.CAP_PROP_N_THREADS, 1),
             )
             self._capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG, wanted)
@@ -188,11 +188,14 @@ def has_gstreamer() -> bool:
 
 
 def import_opencv(options: CaptureOptions) -> Any:
-    """The module, with its own and FFmpeg's log lines off unless the environment asks for them.
+    """The module, set up by the environment variables it reads, unless the user has set them.
 
-    They come from reading threads at any time; what matters of them is said in errors and notices.
+    Its own and FFmpeg's log lines are off: they come from reading threads at any time, and what matters of them is said
+    in errors and notices.
     """
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    # RTP over UDP, which FFmpeg asks for first, smears the picture with every packet that is lost.
+    os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
     # Whole seconds, read when a camera is opened: V4L2 would wait 10 for a frame.
     os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(math.ceil(options.stall_s)))
     import cv2
