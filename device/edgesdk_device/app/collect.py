@@ -29,7 +29,7 @@ def check_label(text: str) -> str:
     if not label.isprintable() or FORBIDDEN & set(label) or label.startswith(".") or label.endswith("."):
         raise ValueError('a label names a folder: no dot at its ends, and none of / \\ : * ? " < > |')
     if label.lower() in TAKEN:
-        raise ValueError(f"a folder {label!r} means a part of the data to edgesdk train: choose another word")
+        raise ValueError(f"the label {label!r} names a part of the data to edgesdk train: choose another word")
     return label
 
 

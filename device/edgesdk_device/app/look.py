@@ -70,13 +70,13 @@ def cut(frame: npt.NDArray[Any], region: tuple[float, ...] | None) -> npt.NDArra
 
 
 def small_grey(frame: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
-    """A frame's green, averaged to int16 [30, 40]: enough to see that something moved."""
+    """A frame in grey, averaged to int16 [30, 40]: enough to see that something moved."""
     import cv2
 
-    green = frame if frame.ndim == 2 else frame[..., 1]
-    rows, columns = (max(1, side // (4 * small)) for side, small in zip(green.shape, SMALL[::-1], strict=True))
-    picked = np.ascontiguousarray(green[::rows, ::columns])
-    return np.asarray(cv2.resize(picked, SMALL, interpolation=cv2.INTER_AREA), np.int16)
+    rows, columns = (max(1, side // (4 * small)) for side, small in zip(frame.shape, SMALL[::-1], strict=False))
+    picked = np.ascontiguousarray(frame[::rows, ::columns])  # sixteen pixels a cell are enough
+    grey = picked if picked.ndim == 2 else cv2.cvtColor(picked, cv2.COLOR_BGR2GRAY)
+    return np.asarray(cv2.resize(grey, SMALL, interpolation=cv2.INTER_AREA), np.int16)
 
 
 def changed_share(before: npt.NDArray[np.int16], now: npt.NDArray[np.int16]) -> float:
