@@ -76,10 +76,12 @@ class Publisher:
         self._base = f"{broker.prefix}/{self.node}"
         self._quiet = quiet
         self._said = ""
+        self._taken = False  # whether the broker let us in
         self._spool: deque[str] = deque()
         self._flushing = threading.Lock()  # the app's thread and the client's
         self._meter = Meter()
-        self._state: dict[str, Any] = {"label": NONE, "score": 0.0, "source": "ok"}
+        self._state: dict[str, Any] = {"label": NONE, "score": 0.0, "source": "ok", "temperature_c": None}
+        self._state |= {"fps": 0.0, "age_p95_ms": 0.0}
         self._state_at = float("-inf")
         self._client = client = paho.Client(CallbackAPIVersion.VERSION2, client_id=f"edgesdk_{self.node}")
         if broker.user is not None:
@@ -87,7 +89,7 @@ class Publisher:
         if broker.tls:
             client.tls_set()
         client.will_set(f"{self._base}/availability", "offline", qos=1, retain=True)
-        client.max_queued_messages_set(SPOOL)
+        client.max_queued_messages_set(2 * SPOOL)  # a full spool and what is on its way
         client.reconnect_delay_set(1, 30)
         client.on_connect = self._connected
         client.on_connect_fail = self._not_connected
@@ -122,7 +124,8 @@ class Publisher:
             if event.kind != "recovered":
                 self._state["label"] = NONE
             self._publish_state(time.monotonic())
-        self._flush()
+        else:
+            self._flush()
 
     def close(self) -> None:
         """Say that this camera is offline, and stop the thread."""
@@ -138,6 +141,7 @@ class Publisher:
         self._state_at = now
         if self._client.is_connected():
             self._client.publish(f"{self._base}/state", json.dumps(self._state, ensure_ascii=False), retain=True)
+            self._flush()
 
     def _flush(self) -> None:
         with self._flushing:
@@ -151,6 +155,7 @@ class Publisher:
         if reason.is_failure:
             self._say(f"refuses: {reason}; {self._waiting()}")
             return
+        self._taken = True
         self._client.publish(f"{self._base}/availability", "online", qos=1, retain=True)
         for kind, name, more in ENTITIES:
             if name != "temperature_c" or board.temperature_c() is not None:
@@ -177,8 +182,9 @@ class Publisher:
         self._say(f"does not answer; {self._waiting()}")
 
     def _disconnected(self, _: Any, __: Any, ___: Any, reason: Any, ____: Any) -> None:
-        if reason.is_failure:
+        if reason.is_failure and self._taken:
             self._say(f"is gone; {self._waiting()}")
+        self._taken = False
 
     def _waiting(self) -> str:
         return f"up to {SPOOL} events wait for it"
