@@ -1,15 +1,18 @@
 """The camera app: the loop, its files, its page's server and its way to end, with real sockets and processes."""
 
+import contextlib
+import http.server
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +236,63 @@ def test_uncertain_frames_keep_their_distance(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
+class MotionJpeg(http.server.BaseHTTPRequestHandler):
+    """A camera's web server: endless red pictures, ten a second, until `gone` is set."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
+        self.end_headers()
+        jpeg = cv2.imencode(".jpg", np.full((64, 96, 3), COLORS["red"], np.uint8))[1].tobytes()
+        with contextlib.suppress(ConnectionError):
+            while not self.server.gone.wait(0.1):  # type: ignore[attr-defined]
+                head = f"--next\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+                self.wfile.write(head.encode() + jpeg + b"\r\n")
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@contextlib.contextmanager
+def camera_server(port: int = 0) -> Iterator[int]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), MotionJpeg)
+    server.gone = threading.Event()  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    yield server.server_port
+    server.gone.set()  # type: ignore[attr-defined]
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_camera_that_is_restarted_stands_in_the_events(int8_file: Converted, tmp_path: Path) -> None:
+    """Killed and started again on the same port while the app runs as users run it."""
+    events, settings = tmp_path / "e.jsonl", tmp_path / "app.toml"
+    settings.write_text("decided = true\n[capture]\nstall_s = 1\nbackoff_s = 0.1\nlongest_backoff_s = 0.2\n")
+
+    def kinds() -> list[str]:
+        return [line["event"] for line in lines_of(events)] if events.exists() else []
+
+    with camera_server() as port:
+        source = f"http://127.0.0.1:{port}/live.mjpg"
+        app = start(int8_file, "--source", source, "--app", str(settings), "--events", str(events), "--quiet")
+        until(lambda: kinds() == ["seen"], 60)
+    until(lambda: kinds()[:3] == ["seen", "gone", "lost"])
+    with camera_server(port):
+        until(lambda: kinds()[-2:] == ["recovered", "seen"])
+        app.send_signal(signal.SIGTERM)
+        _, errors = app.communicate(timeout=30)
+    assert (app.returncode, errors) == (0, "")
+    assert lines_of(events)[-1]["label"] == "red"
+
+
+def until(true: Callable[[], Any], seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.05)
+
+
 # The process
 
 
@@ -295,6 +355,32 @@ def test_print_service_prints_a_unit_for_these_flags(int8_file: Converted, tmp_p
 def test_a_unit_expands_nothing() -> None:
     unit = service_unit(["edgesdk", "run", 'a $HOME\\n"q".tflite', "--mqtt=mqtts://u:p@h/x", "--print-service"])
     assert r'run "a $$HOME\\n\"q\".tflite" --mqtt=mqtts://u@h/x' in unit
+
+
+def test_a_window_on_a_real_screen_shows_frames_and_goes(int8_file: Converted) -> None:
+    """A real X server without a monitor; two frames, then the window and the process are gone."""
+    screen = shutil.which("Xvfb")
+    if screen is None:
+        pytest.skip("Xvfb is not installed")
+    read, write = os.pipe()
+    command = [screen, "-displayfd", str(write), "-screen", "0", "640x480x24", "-nolisten", "tcp"]
+    server = subprocess.Popen(command, pass_fds=(write,), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    os.close(write)
+    try:
+        with os.fdopen(read) as told:
+            display = f":{told.readline().strip()}"
+        command = [sys.executable, "-m", "edgesdk.cli", "run", str(int8_file.path), "--source", "synthetic", "--show"]
+        environment = {**os.environ, "DISPLAY": display}
+        done = subprocess.run(
+            [*command, "--frames", "2", "--quiet"], capture_output=True, text=True, env=environment, timeout=60
+        )
+        if done.returncode == 1 and "no window can be opened" in done.stderr:
+            pytest.skip("this OpenCV has no windows")
+        assert (done.returncode, len(done.stdout.splitlines())) == (0, 2), done.stderr
+        assert "Traceback" not in done.stderr
+    finally:
+        server.terminate()
+        server.wait(10)
 
 
 def test_no_window_here_is_one_sentence(int8_file: Converted) -> None:
