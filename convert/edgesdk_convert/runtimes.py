@@ -13,8 +13,7 @@ from edgesdk.progress import remark
 from edgesdk_convert.inspect import Graph
 from edgesdk_convert.opversions import too_new
 from edgesdk_convert.worker import OTHER_LAYERS
-from edgesdk_device.backends import installed_backends
-from edgesdk_device.probe import RUNTIMES
+from edgesdk_device.backends import BACKENDS, installed_backends
 from edgesdk_device.replay import replay_apart
 
 
@@ -77,8 +76,7 @@ def _run(path: Path, name: str) -> Ran:
 
 
 def _version(name: str) -> str:
-    _, package, _ = RUNTIMES[name]
     try:
-        return importlib.metadata.version(package)
+        return importlib.metadata.version(BACKENDS[name].package)
     except importlib.metadata.PackageNotFoundError:  # Debian's package of tflite-runtime names itself otherwise
         return ""

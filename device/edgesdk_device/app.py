@@ -9,6 +9,7 @@ from typing import IO
 
 from edgesdk.errors import WriteError
 from edgesdk.results import Classification
+from edgesdk_device.backends import Delegate
 from edgesdk_device.cameras import open_source
 from edgesdk_device.classifier import Classifier
 
@@ -41,7 +42,9 @@ def watch(
     *,
     source: str | int,
     backend: str = "auto",
-    threads: int = 1,
+    threads: int | None = None,
+    delegate: Delegate | None = None,
+    quiet: bool = True,
     frames: int | None = None,
     events: Path | str | None = None,
 ) -> Iterator[Seen]:
@@ -51,7 +54,7 @@ def watch(
     """
     if frames is not None and frames < 1:
         raise ValueError(f"frames is {frames}, expected at least 1")
-    classify = Classifier(path, backend=backend, threads=threads)
+    classify = Classifier(path, backend=backend, threads=threads, delegate=delegate, quiet=quiet)
     try:
         frames_in = open_source(source)
         log = _open_events(events)

@@ -13,7 +13,7 @@ from edgesdk.contract import Contract
 from edgesdk.errors import BackendError, ModelFileError
 from edgesdk.preprocess import fit_frame, read_photo, to_tensor, value_table
 from edgesdk.results import Classification, Verified
-from edgesdk_device.backends import Backend, open_backend
+from edgesdk_device.backends import Backend, Delegate, open_backend
 
 
 class Model:
@@ -21,19 +21,34 @@ class Model:
 
     Args:
         path: a .tflite that edgesdk wrote.
-        backend: "auto", "litert" or "tflite-runtime".
-        threads: CPU threads.
+        backend: "auto", "litert", "litert-gpu" or "tflite-runtime".
+        threads: CPU threads; None for as many as make it fastest.
+        delegate: an external delegate, which takes over what it can.
+        quiet: no remark on stderr when something is measured first.
+
+    What is left open ("auto", None) is measured once, the fastest that gives the golden outputs is taken and
+    remembered for this file on this board: `choice` says what and why.
 
     Raises:
         ModelFileError: if the file is missing, damaged or has no contract.
         BackendError: if no runtime takes it.
     """
 
-    def __init__(self, path: Path | str, *, backend: str = "auto", threads: int = 1) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        backend: str = "auto",
+        threads: int | None = None,
+        delegate: Delegate | None = None,
+        quiet: bool = True,
+    ) -> None:
         file = modelfile.read(path)
         self.contract: Contract = file.required_contract()
         self.sha256 = file.sha256
-        self.backend: Backend = open_backend(file.content, backend, threads)
+        self.backend: Backend = open_backend(
+            file.content, None if backend == "auto" else backend, 1 if threads is None else threads, delegate
+        )
         tensor = self.backend.input
         if tensor.shape[1:] != self.contract.input.shape:
             raise ModelFileError(
@@ -99,8 +114,16 @@ class Classifier(Model):
         UserWarning: if the contract says that the network was never trained.
     """
 
-    def __init__(self, path: Path | str, *, backend: str = "auto", threads: int = 1) -> None:
-        super().__init__(path, backend=backend, threads=threads)
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        backend: str = "auto",
+        threads: int | None = None,
+        delegate: Delegate | None = None,
+        quiet: bool = True,
+    ) -> None:
+        super().__init__(path, backend=backend, threads=threads, delegate=delegate, quiet=quiet)
         self.labels = self.contract.output.labels
         if not self.contract.output.classifies or len(self.labels) != int(np.prod(self.backend.output.shape)):
             raise ModelFileError(f"{path} is no classifier: its output is {self.contract.output.kind}")

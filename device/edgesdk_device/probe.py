@@ -10,11 +10,6 @@ from edgesdk.results import Check
 from edgesdk_device.backends import BACKENDS
 from edgesdk_device.board import board_name, governor, temperature_c
 
-#: backend -> (module, distribution, how to get it)
-RUNTIMES = {
-    "litert": ("ai_edge_litert", "ai-edge-litert", "pip install ai-edge-litert"),
-    "tflite-runtime": ("tflite_runtime", "tflite-runtime", "pip install 'edgesdk[tflite-runtime]' (Python 3.11)"),
-}
 _VIDEO_PARTS = ("FFMPEG:", "GStreamer:", "v4l/v4l2:", "AVFoundation:")
 
 
@@ -33,17 +28,21 @@ def _machine() -> Check:
 
 
 def _runtime(name: str) -> Check:
-    module, package, fix = RUNTIMES[name]
-    if find_spec(module) is None:
-        return Check(name=name, ok=False, found="not installed", fix=fix)
-    version = importlib.metadata.version(package)
+    runtime = BACKENDS[name]
+    if not runtime.installed:
+        return Check(name=name, ok=False, found="not installed", fix=runtime.install)
+    version = importlib.metadata.version(runtime.package)
     try:
         # Importing is not enough: under numpy 2, tflite-runtime imports and then fails to build an interpreter.
-        __import__(f"{module}.interpreter", fromlist=["Interpreter"]).Interpreter(model_content=b"")
+        __import__(f"{runtime.module}.interpreter", fromlist=["Interpreter"]).Interpreter(model_content=b"")
     except ValueError:  # it works so far that it refuses an empty model
         return Check(name=name, ok=True, found=f"{version}, CPU (XNNPACK)")
     except Exception as error:  # whatever it raises is what the user must know
-        fix = "pip install 'numpy<2'" if "_ARRAY_API" in str(error) else f"pip install --force-reinstall {package}"
+        fix = (
+            "pip install 'numpy<2'"
+            if "_ARRAY_API" in str(error)
+            else f"pip install --force-reinstall {runtime.package}"
+        )
         reason = " ".join(str(error).split())[:100]
         return Check(name=name, ok=False, found=f"{version}, does not run: {reason}", fix=fix)
     return Check(name=name, ok=True, found=version)

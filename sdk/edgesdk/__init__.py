@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from edgesdk.verbs import run as run
     from edgesdk.verbs import train as train
     from edgesdk.verbs import verify as verify
+    from edgesdk_device.backends import Delegate as Delegate
     from edgesdk_device.cameras import Camera as Camera
     from edgesdk_device.cameras import open_source as open_source
     from edgesdk_device.classifier import Classifier as Classifier
@@ -45,6 +46,7 @@ _HOMES = {
     "Classifier": "edgesdk_device.classifier",
     "Contract": "edgesdk.contract",
     "Converted": "edgesdk.converted",
+    "Delegate": "edgesdk_device.backends",
     "EdgeSDKError": "edgesdk.errors",
     "ImageInput": "edgesdk.preprocess",
     "Measurement": "edgesdk.measurement",

@@ -128,7 +128,7 @@ def verify(options: argparse.Namespace) -> int:
     """`edgesdk verify`: exit code 1 where an output differs."""
     from edgesdk import verbs
 
-    result = verbs.verify(options.file, backend=options.backend, threads=options.threads)
+    result = verbs.verify(options.file, **_backend(options))
     if options.json:
         _print_json(asdict(result))
     else:
@@ -180,9 +180,8 @@ def run(options: argparse.Namespace) -> int:
     count = 0
     for seen in verbs.run(
         options.file,
+        **_backend(options),
         source=options.source,
-        backend=options.backend,
-        threads=options.threads,
         frames=options.frames,
         events=options.events,
     ):
@@ -222,6 +221,25 @@ def _learning(options: argparse.Namespace) -> dict[str, Any]:
         "seed": options.seed,
         "flip": not options.no_flip,
     }
+
+
+def _backend(options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "backend": options.backend,
+        "threads": options.threads,
+        "delegate": _delegate(options),
+        "quiet": options.quiet,
+    }
+
+
+def _delegate(options: argparse.Namespace) -> Any:
+    if options.delegate is None:
+        if options.delegate_options:
+            raise ValueError("--delegate-option without --delegate")
+        return None
+    from edgesdk import Delegate
+
+    return Delegate(path=options.delegate, options=dict(options.delegate_options))
 
 
 def _percent(value: float | None) -> str:

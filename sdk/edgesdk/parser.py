@@ -181,13 +181,45 @@ def _add_learning(command: argparse.ArgumentParser) -> None:
 
 
 def _add_backend(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--backend", default="auto", metavar="B", help="auto, litert or tflite-runtime (default auto)")
-    command.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default 1)")
+    command.add_argument(
+        "--backend",
+        default="auto",
+        metavar="B",
+        help="litert, litert-gpu, tflite-runtime, or auto: the fastest here that gives the golden outputs (default)",
+    )
+    command.add_argument(
+        "--threads", type=_count, default=None, metavar="N", help="CPU threads, or auto: as many as help (default)"
+    )
+    _add_delegate(command)
+
+
+def _add_delegate(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--delegate", metavar="LIB", help="external delegate: a shared library that takes operations")
+    command.add_argument(
+        "--delegate-option",
+        dest="delegate_options",
+        type=_named_value,
+        action="append",
+        default=[],
+        metavar="K=V",
+        help="what the delegate is told; may be repeated",
+    )
+
+
+def _count(text: str) -> int | None:
+    return None if text == "auto" else int(text)
+
+
+def _named_value(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is no NAME=VALUE")
+    return name, value
 
 
 def _words(text: str) -> list[str]:
     return text.split(",")
 
 
-def _counts(text: str) -> list[int]:
-    return [int(word) for word in text.split(",")]
+def _counts(text: str) -> list[int | None]:
+    return [_count(word) for word in text.split(",")]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from edgesdk_convert.coverage import Coverage
     from edgesdk_convert.inspect import Graph
     from edgesdk_device.app import Seen
+    from edgesdk_device.backends import Delegate
 
 __all__ = ["Inspected", "bench", "convert", "doctor", "inspect", "run", "train", "verify"]
 
@@ -72,8 +73,15 @@ def train(
     )
 
 
-def verify(path: Path | str, *, backend: str = "auto", threads: int = 1) -> Verified:
-    """Replay the golden outputs of a .tflite on this machine.
+def verify(
+    path: Path | str,
+    *,
+    backend: str = "auto",
+    threads: int | None = None,
+    delegate: "Delegate | None" = None,
+    quiet: bool = True,
+) -> Verified:
+    """Replay the golden outputs of a .tflite on this machine; the arguments are `Classifier`'s.
 
     Raises:
         ModelFileError: if the file is damaged or has no contract.
@@ -81,7 +89,7 @@ def verify(path: Path | str, *, backend: str = "auto", threads: int = 1) -> Veri
     """
     from edgesdk_device.classifier import Model
 
-    with Model(path, backend=backend, threads=threads) as model:
+    with Model(path, backend=backend, threads=threads, delegate=delegate, quiet=quiet) as model:
         return model.verify()
 
 
@@ -143,13 +151,16 @@ def run(
     *,
     source: str | int = 0,
     backend: str = "auto",
-    threads: int = 1,
+    threads: int | None = None,
+    delegate: "Delegate | None" = None,
     frames: int | None = None,
     events: Path | str | None = None,
+    quiet: bool = True,
 ) -> "Iterator[Seen]":
     """Classify the frames of a source one after another, until it ends or `frames` were seen.
 
     Args:
+        backend, threads, delegate, quiet: as for `Classifier`.
         events: a file that gets one JSON object a line for each frame.
 
     Raises:
@@ -157,7 +168,16 @@ def run(
     """
     from edgesdk_device.app import watch
 
-    return watch(path, source=source, backend=backend, threads=threads, frames=frames, events=events)
+    return watch(
+        path,
+        source=source,
+        backend=backend,
+        threads=threads,
+        delegate=delegate,
+        frames=frames,
+        events=events,
+        quiet=quiet,
+    )
 
 
 def doctor() -> list[Check]:
