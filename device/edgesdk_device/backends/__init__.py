@@ -1,7 +1,7 @@
 """The runtimes that can run a model, one a file: `BACKENDS` names them, `open_backend` opens one."""
 
 from edgesdk.errors import BackendError
-from edgesdk_device.backends import litert, tflite_runtime
+from edgesdk_device.backends import litert, litert_gpu, tflite_runtime
 from edgesdk_device.backends.backend import Backend, Family, Runtime, Tensor
 from edgesdk_device.backends.delegate import Delegate
 
@@ -10,6 +10,7 @@ __all__ = ["BACKENDS", "Backend", "Delegate", "Tensor", "installed_backends", "o
 #: In the order of preference.
 BACKENDS: dict[str, Runtime] = {
     "litert": litert.RUNTIME,
+    "litert-gpu": litert_gpu.RUNTIME,
     "tflite-runtime": tflite_runtime.RUNTIME,
 }
 
