@@ -1,7 +1,6 @@
 """The proof in every runtime: a file goes out only after the runtimes installed here replayed its golden outputs."""
 
 import importlib.metadata
-import math
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -67,12 +66,8 @@ def _run(path: Path, name: str) -> Ran:
         reason = str(error)
         reason = reason if reason.startswith(subject) else f"{subject}: {reason}"
         return Ran(runtime=name, version=version, ok=False, reason=reason)
-    difference = result.max_difference if math.isfinite(result.max_difference) else None
-    reason = ""
-    if not result.ok:
-        found = "gives NaN" if difference is None else f"differs from the golden outputs by {difference:.2g}"
-        reason = f"{subject} {found}, allowed is {result.tolerance:.2g}"
-    return Ran(runtime=name, version=version, ok=result.ok, max_difference=difference, reason=reason)
+    reason = "" if result.ok else f"{subject} {result.disagreement}"
+    return Ran(runtime=name, version=version, ok=result.ok, max_difference=result.max_difference, reason=reason)
 
 
 def _version(name: str) -> str:

@@ -9,10 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesdk import modelfile
+from edgesdk.choice import name_runtime
 from edgesdk.contract import Contract
 from edgesdk.errors import BackendError, ModelFileError
 from edgesdk.preprocess import fit_frame, read_photo, to_tensor, value_table
 from edgesdk.results import Classification, Verified
+from edgesdk_device.auto import choose
 from edgesdk_device.backends import Backend, Delegate, open_backend
 
 
@@ -46,9 +48,14 @@ class Model:
         file = modelfile.read(path)
         self.contract: Contract = file.required_contract()
         self.sha256 = file.sha256
-        self.backend: Backend = open_backend(
-            file.content, None if backend == "auto" else backend, 1 if threads is None else threads, delegate
-        )
+        self.choice = choose(file, backend, threads, delegate, quiet=quiet)
+        try:
+            self.backend: Backend = open_backend(file.content, self.choice.backend, self.choice.threads, delegate)
+        except BackendError:  # what was remembered may be gone by now, such as the driver of a GPU
+            if not self.choice.tried:
+                raise
+            self.choice = choose(file, backend, threads, quiet=quiet, anew=True)
+            self.backend = open_backend(file.content, self.choice.backend, self.choice.threads)
         tensor = self.backend.input
         if tensor.shape[1:] != self.contract.input.shape:
             raise ModelFileError(
@@ -74,22 +81,37 @@ class Model:
         golden = self.contract.golden
         if not golden:
             raise ModelFileError("the contract holds no golden outputs: make the file anew with `edgesdk convert`")
-        largest = 0.0
+        largest: float | None = 0.0
         for item in golden:
             output = self.infer(fit_frame(item.frame(self.contract.input), self.contract.input))
             expected = item.expected()
             if output.shape != expected.shape:
                 raise BackendError(f"the model gave {output.size} outputs, its golden output has {expected.size}")
-            difference = np.abs(output - expected)
-            largest = max(largest, float("inf") if np.isnan(difference).any() else float(difference.max()))
+            difference = float(np.abs(output - expected).max())
+            largest = None if largest is None or np.isnan(difference) else max(largest, difference)
         tolerance = self.contract.tolerance.get(self.backend.family, 0.0)
         return Verified(
-            ok=largest <= tolerance,
+            ok=largest is not None and largest <= tolerance,
             max_difference=largest,
             tolerance=tolerance,
             backend=self.backend.name,
+            delegate="" if self.backend.delegate is None else self.backend.delegate.name,
+            nodes=self.backend.nodes,
+            delegated_nodes=self.backend.delegated_nodes,
             inputs=len(golden),
+            choice=self.choice,
         )
+
+    def require_agreement(self) -> None:
+        """Replay the golden outputs, and go on only if they agree.
+
+        Raises:
+            BackendError: says by how much they differ.
+        """
+        result = self.verify()
+        if not result.ok:
+            name = name_runtime(self.backend.name, self.backend.threads, result.delegate)
+            raise BackendError(f"{name} {result.disagreement}: it computes something else, so use another")
 
     def close(self) -> None:
         """Free the runtime."""
@@ -108,7 +130,7 @@ class Classifier(Model):
         with Classifier("model.tflite") as classify:
             print(classify(frame).label)
 
-    Args, errors: as `Model`.
+    Args, errors: as `Model`. A delegate or a GPU that does not give the golden outputs is a BackendError, too.
 
     Warns:
         UserWarning: if the contract says that the network was never trained.
@@ -124,6 +146,8 @@ class Classifier(Model):
         quiet: bool = True,
     ) -> None:
         super().__init__(path, backend=backend, threads=threads, delegate=delegate, quiet=quiet)
+        if delegate is not None or self.backend.family != "cpu":  # a CPU's numbers were proved with the file
+            self.require_agreement()
         self.labels = self.contract.output.labels
         if not self.contract.output.classifies or len(self.labels) != int(np.prod(self.backend.output.shape)):
             raise ModelFileError(f"{path} is no classifier: its output is {self.contract.output.kind}")

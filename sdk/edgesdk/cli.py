@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from edgesdk.choice import name_place, name_runtime
 from edgesdk.errors import EdgeSDKError
 from edgesdk.parser import build_parser
 from edgesdk.progress import remark
@@ -132,9 +133,14 @@ def verify(options: argparse.Namespace) -> int:
     if options.json:
         _print_json(asdict(result))
     else:
+        name = name_runtime(result.backend, result.choice.threads, result.delegate)
+        found = "NaN" if result.max_difference is None else f"{result.max_difference:.2g}"
         print(
-            f"{options.file}: {'agrees' if result.ok else 'DISAGREES'} with its {result.inputs} golden outputs on "
-            f"{result.backend} (largest difference {result.max_difference:.2g}, allowed {result.tolerance:.2g})"
+            f"{options.file}: {'agrees' if result.ok else 'DISAGREES'} with its {result.inputs} golden outputs on {name} "
+            f"(largest difference {found}, allowed {result.tolerance:.2g})"
+        )
+        print(
+            f"  {result.delegated_nodes} of {result.nodes} operations on {name_place(result.backend, result.delegate)}"
         )
     return 0 if result.ok else 1
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgesdk import modelfile
+from edgesdk.choice import name_runtime
 from edgesdk.conversion import convert
 from edgesdk.data import read_dataset
 from edgesdk.measurement import Measurement
@@ -87,6 +88,11 @@ def verify(
         ModelFileError: if the file is damaged or has no contract.
         BackendError: if no runtime takes it.
     """
+    if delegate is not None or backend == "litert-gpu":  # a driver or a delegate may take its process down
+        from edgesdk_device.replay import replay_apart
+
+        name = name_runtime(backend, threads or 1, "" if delegate is None else delegate.name)
+        return replay_apart(path, backend, name, threads=threads, delegate=delegate)
     from edgesdk_device.classifier import Model
 
     with Model(path, backend=backend, threads=threads, delegate=delegate, quiet=quiet) as model:

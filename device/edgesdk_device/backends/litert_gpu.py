@@ -1,7 +1,10 @@
 """LiteRT's CompiledModel on the GPU: WebGPU over Vulkan, Direct3D or Metal, whole graphs only."""
 
 import ctypes
+import os
 import re
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -93,6 +96,15 @@ def open_litert_gpu(model: bytes, threads: int, delegate: Delegate | None = None
             raise BackendError(f"{NAME} {litert_version()} does not run here: {reason[:300]}; {_DRIVER}") from error
         finally:
             _keep_exit_quiet()
+
+
+def has_driver() -> bool:
+    """Whether it is worth to try: on Linux a Vulkan driver is installed, elsewhere the system brings one."""
+    if not sys.platform.startswith("linux") or {"VK_DRIVER_FILES", "VK_ICD_FILENAMES"} & os.environ.keys():
+        return True
+    return any(
+        next(Path(place, "vulkan/icd.d").glob("*.json"), None) for place in ("/usr/share", "/etc", "/usr/local/share")
+    )
 
 
 def _reason(written: str) -> str:

@@ -1,0 +1,183 @@
+"""What runs a model here when that is left open: measured once, the fastest that is right, remembered.
+
+Each runtime that is installed is tried with 1, 2, 4, ... threads, in a process of its own (`edgesdk_device.trial`).
+The choice is kept in the cache folder for this model, board and these versions, so that the next start only reads.
+"""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgesdk import __version__
+from edgesdk.atomic import make_folder, write_text
+from edgesdk.cache import cache_folder
+from edgesdk.choice import Choice, Trial
+from edgesdk.contract import decode_value
+from edgesdk.errors import BackendError, WriteError
+from edgesdk.modelfile import ModelFile
+from edgesdk.progress import remark
+from edgesdk_device.backends import BACKENDS, Delegate, check_backend, first_backend, installed_backends
+from edgesdk_device.backends.litert_gpu import has_driver
+from edgesdk_device.board import board_name
+
+if TYPE_CHECKING:
+    from edgesdk_device.trial import Contender
+
+#: More threads have stragglers and take the cores from the camera: they must be faster by more than that.
+MORE_THREADS = 0.8
+#: The order of `BACKENDS` holds unless another is faster by more than the noise of two short measurements.
+OTHER_RUNTIME = 0.9
+GPU_TIMEOUT_S = 3.0  # a program that takes longer to compile would do so at every start
+
+
+def choose(
+    file: ModelFile,
+    backend: str,
+    threads: int | None,
+    delegate: Delegate | None = None,
+    *,
+    quiet: bool = True,
+    anew: bool = False,
+) -> Choice:
+    """The runtime and the number of threads for a model, measured here where they are left open.
+
+    Args:
+        file: with its contract.
+        backend: in `BACKENDS`, or "auto".
+        threads: None if open.
+        delegate: with one, nothing is measured: what the user names is taken, on one thread unless said.
+        quiet: no remarks.
+        anew: measure even if it was measured before.
+
+    Raises:
+        ValueError: if there is no such backend, or threads < 1.
+        BackendError: if no runtime is installed, or none gives the golden outputs: names each one's reason.
+    """
+    check_backend(backend, threads)
+    names = _candidates() if backend == "auto" else [backend]
+    counts = thread_counts() if threads is None else [threads]
+    named = backend if backend != "auto" else first_backend()
+    if delegate is not None or (len(names) == 1 and (len(counts) == 1 or BACKENDS[named].family == "gpu")):
+        reason = (
+            "named" if backend != "auto" else f"the best runtime for {delegate.name}" if delegate else "the only one"
+        )
+        return Choice(backend=named, threads=threads or 1, reason=reason)
+    if not file.required_contract().golden or not sys.executable or getattr(sys, "frozen", False):
+        reason = "not measured: that takes golden outputs in the file and a Python that can be started"
+        return Choice(backend=named, threads=threads or 1, reason=reason)
+    key = {
+        "model": file.sha256,
+        "backend": backend,
+        "threads": threads,
+        "board": board_name(),
+        "cores": _cores(),
+        "versions": {"edgesdk": __version__, **{name: _version(name) for name in names}},
+    }
+    remembered = None if anew else _recall(key)
+    if remembered is not None:
+        return remembered
+    remark(f"measuring once what runs {file.path.name} fastest here", quiet=quiet)
+    from edgesdk_device.trial import try_contenders
+
+    choice = pick(try_contenders(file.path, contenders(names, counts)), file.path)
+    kept = _remember(key, choice)
+    remark(f"{choice}{'' if kept else ' (not remembered: the cache folder cannot be written)'}", quiet=quiet)
+    return choice
+
+
+def contenders(names: Sequence[str], counts: Sequence[int], gpu_timeout_s: float = GPU_TIMEOUT_S) -> "list[Contender]":
+    """Every runtime with every number of threads, a GPU once."""
+    from edgesdk_device.trial import Contender
+
+    found = []
+    for name in names:
+        if BACKENDS[name].family == "gpu":
+            found.append(Contender(backend=name, timeout_s=gpu_timeout_s))
+        else:
+            found += [Contender(backend=name, threads=count) for count in counts]
+    return found
+
+
+def pick(tried: tuple[Trial, ...], path: Path) -> Choice:
+    """The fastest that gave the golden outputs; more threads and less preferred runtimes must win clearly.
+
+    Raises:
+        BackendError: if none did; with each one's reason.
+    """
+    right = [trial for trial in tried if not trial.reason]
+    if not right:
+        reasons = "; ".join(trial.refusal for trial in tried)
+        raise BackendError(f"no runtime here gives the golden outputs of {path}: {reasons}")
+    right.sort(key=lambda trial: trial.threads)  # stable: among equals the order of preference stays
+    best = right[0]
+    for trial in right[1:]:
+        assert trial.p50_ms is not None and trial.p90_ms is not None
+        assert best.p50_ms is not None and best.p90_ms is not None
+        share = OTHER_RUNTIME if trial.backend != best.backend else 1.0
+        if trial.threads > best.threads:
+            share = MORE_THREADS if trial.p90_ms < best.p90_ms else 0.0
+        if trial.p50_ms < share * best.p50_ms:
+            best = trial
+    others = [f"{trial.name} {trial.p50_ms:.2f} ms" for trial in right if trial is not best]
+    others += [f"{trial.backend} refused" for trial in tried if trial.reason]
+    reason = f"{best.p50_ms:.2f} ms here" + (f", others: {'; '.join(others)}" if others else "")
+    return Choice(backend=best.backend, threads=best.threads, reason=reason, tried=tried)
+
+
+def thread_counts() -> list[int]:
+    """1, 2, 4, ... and the number of cores that this process may use."""
+    cores = _cores()
+    return sorted({1, cores, *(2**power for power in range(cores.bit_length()) if 2**power <= cores)})
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _candidates() -> list[str]:
+    first_backend()  # says what to install where there is none
+    # tflite-runtime fails beside TensorFlow, so that to choose it in such a process would be no choice.
+    names = [name for name in installed_backends() if name != "tflite-runtime" or "tensorflow" not in sys.modules]
+    return (names or installed_backends()) + (installed_backends("gpu") if has_driver() else [])
+
+
+def _version(name: str) -> str:
+    try:
+        return str(getattr(import_module(BACKENDS[name].module), "__version__", ""))
+    except ImportError:  # the trial will say it
+        return "does not load"
+
+
+def _cached(key: dict[str, Any]) -> Path:
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+    return cache_folder() / "choices" / f"{digest[:32]}.json"
+
+
+def _recall(key: dict[str, Any]) -> Choice | None:
+    """What was remembered; None where nothing was or the file is damaged."""
+    try:
+        found = json.loads(_cached(key).read_text(encoding="utf-8"))
+        if found["key"] != key:
+            return None
+        choice = decode_value(Choice, found["choice"], "choice")
+        assert isinstance(choice, Choice)
+        check_backend(choice.backend, choice.threads)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return choice
+
+
+def _remember(key: dict[str, Any], choice: Choice) -> bool:
+    """Keep a choice; False where the cache folder does not take it."""
+    try:
+        make_folder(_cached(key).parent)
+        write_text(_cached(key), json.dumps({"key": key, "choice": asdict(choice)}, indent=1, ensure_ascii=False))
+    except WriteError:
+        return False
+    return True
