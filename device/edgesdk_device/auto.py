@@ -4,6 +4,7 @@ Each runtime that is installed is tried with 1, 2, 4, ... threads, in a process 
 The choice is kept in the cache folder for this model, board and these versions, so that the next start only reads.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 MORE_THREADS = 0.8
 #: The order of `BACKENDS` holds unless another is faster by more than the noise of two short measurements.
 OTHER_RUNTIME = 0.9
+#: One thread that got less of a CPU than that was disturbed, and so are all figures: then only a large gap counts.
+IDLE = 0.7
+OTHER_RUNTIME_BUSY = 0.5
 GPU_TIMEOUT_S = 3.0  # a program that takes longer to compile would do so at every start
 
 
@@ -71,23 +75,34 @@ def choose(
     if not file.required_contract().golden or not sys.executable or getattr(sys, "frozen", False):
         reason = "not measured: that takes golden outputs in the file and a Python that can be started"
         return Choice(backend=named, threads=threads or 1, reason=reason)
-    key = {
-        "model": file.sha256,
-        "backend": backend,
-        "threads": threads,
-        "board": board_name(),
-        "cores": _cores(),
-        "versions": {"edgesdk": __version__, **{name: _version(name) for name in names}},
-    }
-    remembered = None if anew else _recall(key)
+    remembered = None if anew else _recall(file, backend, threads)
     if remembered is not None:
         return remembered
-    remark(f"measuring once what runs {file.path.name} fastest here", quiet=quiet)
     from edgesdk_device.trial import try_contenders
 
-    choice = pick(try_contenders(file.path, contenders(names, counts)), file.path)
-    kept = _remember(key, choice)
-    remark(f"{choice}{'' if kept else ' (not remembered: the cache folder cannot be written)'}", quiet=quiet)
+    remark(f"measuring once what runs {file.path.name} fastest here", quiet=quiet)
+    choice = settle(file, backend, threads, try_contenders(file.path, contenders(names, counts)))
+    remark(str(choice), quiet=quiet)
+    return choice
+
+
+def try_file(file: ModelFile, delegate: Delegate | None = None) -> tuple[Trial, ...]:
+    """Every runtime here with a model, and with the delegate where there is one; the GPU has its time."""
+    from edgesdk_device.trial import Contender, try_contenders
+
+    found = contenders(_candidates(), thread_counts(), gpu_timeout_s=60.0)
+    if delegate is not None:
+        found += [Contender(backend=name, delegate=delegate) for name in installed_backends()]
+    return try_contenders(file.path, found)
+
+
+def settle(file: ModelFile, backend: str, threads: int | None, tried: tuple[Trial, ...]) -> Choice:
+    """`pick` among these trials, remembered where the cache folder takes it."""
+    choice = pick(tried, file.path)
+    path, key = _cached(file, backend, threads)
+    with contextlib.suppress(WriteError):  # measured again at the next start, then
+        make_folder(path.parent)
+        write_text(path, json.dumps({"key": key, "choice": asdict(choice)}, indent=1, ensure_ascii=False))
     return choice
 
 
@@ -116,17 +131,21 @@ def pick(tried: tuple[Trial, ...], path: Path) -> Choice:
         raise BackendError(f"no runtime here gives the golden outputs of {path}: {reasons}")
     right.sort(key=lambda trial: trial.threads)  # stable: among equals the order of preference stays
     best = right[0]
+    busy = best.threads == 1 and best.cpu_over_wall is not None and best.cpu_over_wall < IDLE
     for trial in right[1:]:
         assert trial.p50_ms is not None and trial.p90_ms is not None
         assert best.p50_ms is not None and best.p90_ms is not None
-        share = OTHER_RUNTIME if trial.backend != best.backend else 1.0
+        share = 1.0
+        if trial.backend != best.backend:
+            share = OTHER_RUNTIME_BUSY if busy else OTHER_RUNTIME
         if trial.threads > best.threads:
-            share = MORE_THREADS if trial.p90_ms < best.p90_ms else 0.0
+            share *= 0.0 if busy or trial.p90_ms >= best.p90_ms else MORE_THREADS
         if trial.p50_ms < share * best.p50_ms:
             best = trial
     others = [f"{trial.name} {trial.p50_ms:.2f} ms" for trial in right if trial is not best]
     others += [f"{trial.backend} refused" for trial in tried if trial.reason]
     reason = f"{best.p50_ms:.2f} ms here" + (f", others: {'; '.join(others)}" if others else "")
+    reason += "; the machine was busy, `edgesdk doctor FILE` measures again" if busy else ""
     return Choice(backend=best.backend, threads=best.threads, reason=reason, tried=tried)
 
 
@@ -154,30 +173,31 @@ def _version(name: str) -> str:
         return "does not load"
 
 
-def _cached(key: dict[str, Any]) -> Path:
+def _cached(file: ModelFile, backend: str, threads: int | None) -> tuple[Path, dict[str, Any]]:
+    """Where the choice is kept, and what it holds for."""
+    names = _candidates() if backend == "auto" else [backend]
+    key = {
+        "model": file.sha256,
+        "backend": backend,
+        "threads": threads,
+        "board": board_name(),
+        "cores": _cores(),
+        "versions": {"edgesdk": __version__, **{name: _version(name) for name in names}},
+    }
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-    return cache_folder() / "choices" / f"{digest[:32]}.json"
+    return cache_folder() / "choices" / f"{digest[:32]}.json", key
 
 
-def _recall(key: dict[str, Any]) -> Choice | None:
+def _recall(file: ModelFile, backend: str, threads: int | None) -> Choice | None:
     """What was remembered; None where nothing was or the file is damaged."""
+    path, key = _cached(file, backend, threads)
     try:
-        found = json.loads(_cached(key).read_text(encoding="utf-8"))
+        found = json.loads(path.read_bytes())
         if found["key"] != key:
             return None
         choice = decode_value(Choice, found["choice"], "choice")
         assert isinstance(choice, Choice)
         check_backend(choice.backend, choice.threads)
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
     return choice
-
-
-def _remember(key: dict[str, Any], choice: Choice) -> bool:
-    """Keep a choice; False where the cache folder does not take it."""
-    try:
-        make_folder(_cached(key).parent)
-        write_text(_cached(key), json.dumps({"key": key, "choice": asdict(choice)}, indent=1, ensure_ascii=False))
-    except WriteError:
-        return False
-    return True

@@ -102,8 +102,8 @@ class Model:
             choice=self.choice,
         )
 
-    def require_agreement(self) -> None:
-        """Replay the golden outputs, and go on only if they agree.
+    def require_agreement(self) -> Verified:
+        """What `verify` gives, if the golden outputs agree.
 
         Raises:
             BackendError: says by how much they differ.
@@ -112,6 +112,7 @@ class Model:
         if not result.ok:
             name = name_runtime(self.backend.name, self.backend.threads, result.delegate)
             raise BackendError(f"{name} {result.disagreement}: it computes something else, so use another")
+        return result
 
     def close(self) -> None:
         """Free the runtime."""

@@ -71,7 +71,7 @@ def train(options: argparse.Namespace) -> int:
 
 def convert(options: argparse.Namespace) -> int:
     """`edgesdk convert`."""
-    from edgesdk import verbs
+    from edgesdk import report, verbs
 
     made = verbs.convert(
         options.model,
@@ -116,7 +116,7 @@ def convert(options: argparse.Namespace) -> int:
         )
     ran = ", ".join(f"{row['runtime']} {row['version']}" for row in facts["runtimes"] if row["ok"])
     print(f"  gave its golden outputs in {ran}, each in a process of its own")
-    measured = verbs.bench([made.path], quick=True)[0]
+    (measured,), _ = report.split_rows(verbs.bench([made.path], backends=["litert"], threads=[1], quick=True))
     print(
         f"  {measured.invoke_ms.p50:.2f} ms invoke, {measured.frame_ms.p50:.2f} ms frame to label here "
         f"(medians, quick, {measured.backend}, 1 thread)"
@@ -135,13 +135,11 @@ def verify(options: argparse.Namespace) -> int:
     else:
         name = name_runtime(result.backend, result.choice.threads, result.delegate)
         found = "NaN" if result.max_difference is None else f"{result.max_difference:.2g}"
-        print(
-            f"{options.file}: {'agrees' if result.ok else 'DISAGREES'} with its {result.inputs} golden outputs on {name} "
-            f"(largest difference {found}, allowed {result.tolerance:.2g})"
-        )
-        print(
-            f"  {result.delegated_nodes} of {result.nodes} operations on {name_place(result.backend, result.delegate)}"
-        )
+        verdict = "agrees" if result.ok else "DISAGREES"
+        print(f"{options.file}: {verdict} with its {result.inputs} golden outputs on {name}")
+        print(f"  largest difference {found}, allowed {result.tolerance:.2g}")
+        place = name_place(result.backend, result.delegate)
+        print(f"  {result.delegated_nodes} of {result.nodes} operations on {place}")
     return 0 if result.ok else 1
 
 
@@ -169,6 +167,7 @@ def bench(options: argparse.Namespace) -> int:
         data=options.data,
         backends=options.backend,
         threads=options.threads,
+        delegate=_delegate(options),
         quick=options.quick,
         quiet=options.quiet,
     )
@@ -205,13 +204,14 @@ def doctor(options: argparse.Namespace) -> int:
     """`edgesdk doctor`."""
     from edgesdk import verbs
 
-    checks = verbs.doctor()
+    checks = verbs.doctor(options.file, delegate=_delegate(options))
     if options.json:
         return _print_json([asdict(check) for check in checks])
+    width = max(len(check.name) for check in checks)
     for check in checks:
-        print(f"{'ok' if check.ok else '--'}  {check.name:<15} {check.found}")
+        print(f"{'ok' if check.ok else '--'}  {check.name:<{width}}  {check.found}")
         if check.fix and not check.ok:
-            print(f"    {'':<15} {check.fix}")
+            print(f"    {'':<{width}}  {check.fix}")
     return 0
 
 

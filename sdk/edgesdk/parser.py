@@ -135,8 +135,17 @@ def build_parser() -> argparse.ArgumentParser:
     command = add("bench", "measure files on this machine", "edgesdk bench model.tflite --data photos/ --report b.html")
     command.add_argument("files", metavar="FILE", nargs="+", type=Path)
     command.add_argument("--data", metavar="DATA", help="labelled photos: adds accuracy on their test split")
-    command.add_argument("--backend", type=_words, default=["auto"], metavar="B,..", help="litert, tflite-runtime")
-    command.add_argument("--threads", type=_counts, default=[1], metavar="N,..", help="CPU threads, such as 1,2")
+    command.add_argument(
+        "--backend",
+        type=_words,
+        default=["auto"],
+        metavar="B,..",
+        help="litert, litert-gpu, tflite-runtime, or auto, which is what `run` would take (default)",
+    )
+    command.add_argument(
+        "--threads", type=_counts, default=[None], metavar="N,..", help="CPU threads, such as 1,2, or auto (default)"
+    )
+    _add_delegate(command)
     command.add_argument("--quick", action="store_true", help="about a second each instead of about twenty")
     command.add_argument("--report", type=Path, metavar="FILE", help="write .html, .md, .csv or .json")
 
@@ -149,7 +158,15 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--frames", type=int, metavar="N", help="stop after N frames")
     _add_backend(command)
 
-    add("doctor", "say what works here and how to get the rest", "edgesdk doctor")
+    command = add("doctor", "say what works here and how to get the rest", "edgesdk doctor model.tflite")
+    command.add_argument(
+        "file",
+        metavar="FILE",
+        nargs="?",
+        type=Path,
+        help="try every runtime with it, and choose anew what `auto` takes",
+    )
+    _add_delegate(command)
     return parser
 
 

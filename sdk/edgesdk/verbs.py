@@ -12,7 +12,7 @@ from edgesdk import modelfile
 from edgesdk.choice import name_runtime
 from edgesdk.conversion import convert
 from edgesdk.data import read_dataset
-from edgesdk.measurement import Measurement
+from edgesdk.measurement import Measurement, Refused
 from edgesdk.preprocess import ImageInput, Resize
 from edgesdk.results import Check, Verified
 from edgesdk.runfolder import Learning, Run, Transfer, name_run_folder
@@ -134,22 +134,28 @@ def bench(
     *,
     data: Path | str | None = None,
     backends: Sequence[str] = ("auto",),
-    threads: Sequence[int] = (1,),
+    threads: Sequence[int | None] = (None,),
+    delegate: "Delegate | None" = None,
     quick: bool = False,
     quiet: bool = True,
-) -> list[Measurement]:
+) -> list[Measurement | Refused]:
     """Measure files on this machine, each with each backend and number of threads in a process of its own.
 
     Args:
         data: labelled photos; adds top-1 on the test split (on all photos where there is none).
+        backends, threads: what is left open ("auto", None) is chosen as `Classifier` does it.
+        delegate: each is measured without it and with it.
         quick: about a second each instead of about ten.
 
+    Returns:
+        One row each; what is refused, dies or gives other outputs than the golden ones is a row with its reason.
+
     Raises:
-        EdgeSDKError, ValueError: one sentence each.
+        EdgeSDKError, ValueError: one sentence each, also where every row was refused.
     """
     from edgesdk_device.bench import measure_all
 
-    return measure_all([Path(path) for path in paths], data, backends, threads, quick=quick, quiet=quiet)
+    return measure_all([Path(path) for path in paths], data, backends, threads, delegate, quick=quick, quiet=quiet)
 
 
 def run(
@@ -186,8 +192,19 @@ def run(
     )
 
 
-def doctor() -> list[Check]:
-    """Which runtimes, cameras and extras work here, and how to get the rest."""
-    from edgesdk_device.probe import probe
+def doctor(path: Path | str | None = None, *, delegate: "Delegate | None" = None) -> list[Check]:
+    """Which runtimes, cameras and extras work here, and how to get the rest.
 
-    return probe()
+    Args:
+        path: a .tflite to try on every runtime here; what "auto" takes for it is chosen anew.
+        delegate: tried with the file, too.
+
+    Raises:
+        ValueError: if a delegate is named without a file.
+        ModelFileError: if the file is missing, damaged or has no contract.
+    """
+    from edgesdk_device.probe import probe, probe_file
+
+    if path is None and delegate is not None:
+        raise ValueError("a delegate is tried with a model: name a file, too")
+    return probe() + ([] if path is None else probe_file(Path(path), delegate))

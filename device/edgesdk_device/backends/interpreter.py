@@ -9,6 +9,9 @@ from edgesdk.quiet import captured_output
 from edgesdk_device.backends.backend import Backend, read_tensor
 from edgesdk_device.backends.delegate import Delegate, load_delegate
 
+#: What TFLite adds to the reason; nothing runs on, so that it helps nobody.
+_RESTORED = "Restored original execution plan after delegate application failure."
+
 
 class InterpreterBackend(Backend):
     """A model on an interpreter, allocated."""
@@ -74,7 +77,7 @@ def open_interpreter(
                 nodes, taken = count_nodes(interpreter._get_ops_details())
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError, ImportError) as error:
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).replace(_RESTORED, "").split())
         what = "the model" if delegate is None else f"the model with the delegate {delegate.name}"
         raise BackendError(f"{name} {version} refuses {what}: {reason[:300]}") from error
     if delegate is not None and not taken:
