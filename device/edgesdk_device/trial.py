@@ -81,9 +81,7 @@ def try_contenders(path: Path, contenders: list[Contender]) -> tuple[Trial, ...]
                     continue
                 blocks.setdefault(index, []).append(block)
             best = min((_median(blocks[index]) for index in running), default=0.0)
-            running = {
-                index: process for index, process in running.items() if _median(blocks[index]) <= HOPELESS * best
-            }
+            running = {index: process for index, process in running.items() if not _hopeless(blocks[index], best)}
     return tuple(_timed(trials[index], blocks.get(index, [])) for index in range(len(contenders)))
 
 
@@ -94,6 +92,11 @@ def _refused(contender: Contender, error: Exception) -> Trial:
 
 def _median(blocks: list[Block]) -> float:
     return float(np.median(np.concatenate([block.samples_ms for block in blocks])))
+
+
+def _hopeless(blocks: list[Block], best_ms: float) -> bool:
+    """Whether even the quickest run was far slower: one that waited for the CPU says nothing."""
+    return len(blocks) > 1 and min(min(block.samples_ms) for block in blocks) > HOPELESS * best_ms
 
 
 def _timed(trial: Trial, blocks: list[Block]) -> Trial:

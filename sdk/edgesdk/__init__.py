@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from edgesdk.runfolder import Run as Run
     from edgesdk.spec import ModelSpec as ModelSpec
     from edgesdk.verbs import bench as bench
+    from edgesdk.verbs import bench_android as bench_android
     from edgesdk.verbs import convert as convert
     from edgesdk.verbs import doctor as doctor
     from edgesdk.verbs import inspect as inspect
@@ -55,6 +56,7 @@ _HOMES = {
     "Run": "edgesdk.runfolder",
     "Verified": "edgesdk.results",
     "bench": "edgesdk.verbs",
+    "bench_android": "edgesdk.verbs",
     "convert": "edgesdk.verbs",
     "doctor": "edgesdk.verbs",
     "inspect": "edgesdk.verbs",

@@ -160,6 +160,18 @@ def bench(options: argparse.Namespace) -> int:
     """`edgesdk bench`."""
     from edgesdk import report, verbs
 
+    if options.on is not None:
+        if options.data or options.report or options.quick:
+            raise ValueError("--on goes with neither --data nor --report nor --quick")
+        found = verbs.bench_android(
+            options.files,
+            options.on,
+            backends=options.backend,
+            threads=options.threads,
+            delegate=_delegate(options),
+        )
+        print(report.as_json(found) if options.json else report.as_android_text(found))
+        return 0
     if options.report is not None:
         report.check_report(options.report)
     measured = verbs.bench(

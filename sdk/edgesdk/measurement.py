@@ -75,3 +75,35 @@ class Refused:
     threads: int | None
     delegate: str
     reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnAndroid:
+    """What Android's benchmark_model measured on a device; it keeps no single times, so that there are no percentiles.
+
+    Attributes:
+        model, path, sha256, backend, threads, delegate: as in `Measurement`.
+        device: its name, version of Android and serial.
+        load_ms, first_invoke_ms: making the session, and the first run.
+        mean_ms, std_ms, min_ms, max_ms, n: of the runs after the warm-up.
+        nodes, delegated_nodes: as the tool says them; None where it does not.
+        peak_memory_bytes: of the tool; None where it does not say.
+    """
+
+    model: str
+    path: str
+    sha256: str
+    backend: str
+    threads: int
+    delegate: str
+    device: str
+    load_ms: float
+    first_invoke_ms: float
+    mean_ms: float
+    std_ms: float
+    min_ms: float
+    max_ms: float
+    n: int
+    nodes: int | None
+    delegated_nodes: int | None
+    peak_memory_bytes: int | None

@@ -146,6 +146,13 @@ def build_parser() -> argparse.ArgumentParser:
         "--threads", type=_counts, default=[None], metavar="N,..", help="CPU threads, such as 1,2, or auto (default)"
     )
     _add_delegate(command)
+    command.add_argument(
+        "--on",
+        metavar="adb:SERIAL",
+        type=_android,
+        help="measure on an Android device with its benchmark_model, --backend litert, litert-gpu or nnapi (not "
+        "verified on hardware)",
+    )
     command.add_argument("--quick", action="store_true", help="about a second each instead of about twenty")
     command.add_argument("--report", type=Path, metavar="FILE", help="write .html, .md, .csv or .json")
 
@@ -225,6 +232,13 @@ def _add_delegate(command: argparse.ArgumentParser) -> None:
 
 def _count(text: str) -> int | None:
     return None if text == "auto" else int(text)
+
+
+def _android(text: str) -> str:
+    kind, _, serial = text.partition(":")
+    if kind != "adb" or not serial:
+        raise argparse.ArgumentTypeError(f"{text!r} is no adb:SERIAL")
+    return serial
 
 
 def _named_value(text: str) -> tuple[str, str]:

@@ -17,7 +17,7 @@ import numpy as np
 from edgesdk.atomic import check_writable, write_text
 from edgesdk.choice import name_runtime
 from edgesdk.errors import MissingPackageError
-from edgesdk.measurement import Measurement, Refused
+from edgesdk.measurement import Measurement, OnAndroid, Refused
 from edgesdk.stats import wilson_interval
 from edgesdk.tables import columns
 
@@ -76,6 +76,36 @@ def as_text(rows: Rows) -> str:
     return "\n".join(lines)
 
 
+def as_android_text(rows: Sequence[OnAndroid | Refused]) -> str:
+    """A table of what was measured on Android devices, and what was refused."""
+    head = (
+        "model",
+        "backend",
+        "threads",
+        "mean ms",
+        "std",
+        "min",
+        "max",
+        "first",
+        "load ms",
+        "peak MB",
+        "taken",
+        "device",
+    )
+    lines: list[tuple[str, ...]] = [head]
+    for row in rows:
+        if isinstance(row, OnAndroid):
+            times = (row.mean_ms, row.std_ms, row.min_ms, row.max_ms, row.first_invoke_ms, row.load_ms)
+            peak = "" if row.peak_memory_bytes is None else f"{row.peak_memory_bytes / 1e6:.0f}"
+            taken = "" if row.nodes is None else f"{row.delegated_nodes}/{row.nodes}"
+            shown = (f"{time:.3f}" for time in times)
+            lines.append((row.model, _ran(row), str(row.threads), *shown, peak, taken, row.device))
+    text = columns(lines)
+    text += [f"refused: {_named(row)}: {row.reason}" for row in rows if isinstance(row, Refused)]
+    text += ["note: benchmark_model feeds random values: these figures do not prove that the outputs are right"]
+    return "\n".join(text)
+
+
 def as_markdown(rows: Rows) -> str:
     """A Markdown table, and a list of what was refused."""
     measured, refused = split_rows(rows)
@@ -98,7 +128,7 @@ def as_csv(rows: Rows) -> str:
     return text.getvalue()
 
 
-def as_json(rows: Rows, *, samples: bool = False) -> str:
+def as_json(rows: Sequence[Measurement | OnAndroid | Refused], *, samples: bool = False) -> str:
     """A list of objects, those that were refused with a `reason`; `samples` keeps every raw time."""
     items = [asdict(row) for row in rows]
     if not samples:
@@ -176,7 +206,7 @@ def _grouped_warnings(measurements: Sequence[Measurement]) -> dict[str, list[str
     return {text: ["all"] if len(which) == len(measurements) > 1 else which for text, which in grouped.items()}
 
 
-def _ran(row: Measurement | Refused) -> str:
+def _ran(row: Measurement | OnAndroid | Refused) -> str:
     return f"{row.backend} + {row.delegate}" if row.delegate else row.backend
 
 

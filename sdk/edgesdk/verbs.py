@@ -12,7 +12,7 @@ from edgesdk import modelfile
 from edgesdk.choice import name_runtime
 from edgesdk.conversion import convert
 from edgesdk.data import read_dataset
-from edgesdk.measurement import Measurement, Refused
+from edgesdk.measurement import Measurement, OnAndroid, Refused
 from edgesdk.preprocess import ImageInput, Resize
 from edgesdk.results import Check, Verified
 from edgesdk.runfolder import Learning, Run, Transfer, name_run_folder
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from edgesdk_device.app import Seen
     from edgesdk_device.backends import Delegate
 
-__all__ = ["Inspected", "bench", "convert", "doctor", "inspect", "run", "train", "verify"]
+__all__ = ["Inspected", "bench", "bench_android", "convert", "doctor", "inspect", "run", "train", "verify"]
 
 
 def train(
@@ -156,6 +156,34 @@ def bench(
     from edgesdk_device.bench import measure_all
 
     return measure_all([Path(path) for path in paths], data, backends, threads, delegate, quick=quick, quiet=quiet)
+
+
+def bench_android(
+    paths: Sequence[Path | str],
+    serial: str,
+    *,
+    backends: Sequence[str] = ("auto",),
+    threads: Sequence[int | None] = (None,),
+    delegate: "Delegate | None" = None,
+) -> list[OnAndroid | Refused]:
+    """Measure files on an Android device with Android's own benchmark_model, over adb: not verified on hardware.
+
+    The tool feeds random values: it measures, and does not prove that the outputs are the golden ones.
+
+    Args:
+        serial: of the device, as `adb devices` lists it.
+        backends: "auto" and "litert" are the CPU with XNNPACK, "litert-gpu" the GPU, "nnapi" the deprecated NNAPI.
+        threads: None is 1.
+        delegate: a library built for the device; it is copied there and measured, too.
+
+    Raises:
+        ValueError: if a backend is none that the tool knows.
+        ModelFileError: if a file is missing or damaged.
+        BackendError: if adb, the device or the tool is missing, or every row was refused.
+    """
+    from edgesdk_device.android import measure_on_android
+
+    return measure_on_android([Path(path) for path in paths], serial, backends, threads, delegate)
 
 
 def run(
