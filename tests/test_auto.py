@@ -54,6 +54,8 @@ def test_the_fastest_is_taken_if_it_is_clearly_so() -> None:
     assert picked(one, trial("tflite-runtime", 1, 0.7)) == ("tflite-runtime", 1)
     assert picked(one, trial("litert-gpu", 1, 0.2)) == ("litert-gpu", 1)
     assert picked(one, trial("litert-gpu", 1, 0.2, reason="it differs")) == ("litert", 1)
+    software = replace(trial("litert-gpu", 1, 0.2), device="llvmpipe (LLVM 15.0.6, 256 bits), CPU / Software")
+    assert picked(one, software) == ("litert", 1)
 
 
 def test_on_a_busy_machine_only_a_large_gap_counts() -> None:
@@ -158,7 +160,7 @@ def test_what_was_remembered_and_is_gone_is_chosen_anew(
     auto.settle(file, "auto", None, (gone, trial("litert", 1, 1.0)))
     with Classifier(int8_file.path) as classify:
         assert classify.backend.family == "cpu"
-        assert any(one.backend == "litert-gpu" and "does not run here" in one.reason for one in classify.choice.tried)
+        assert gone not in classify.choice.tried
 
 
 def test_nothing_is_measured_where_nothing_is_open(
@@ -199,11 +201,15 @@ def test_the_measuring_process_finds_what_this_one_found(
     code = (
         f"import sys; sys.path[:0] = {roots!r}\n"
         "import edgesdk\n"
-        f"print(edgesdk.Classifier({str(int8_file.path)!r}, backend='litert').choice.tried[0].p50_ms)\n"
+        f"choice = edgesdk.Classifier({str(int8_file.path)!r}).choice\n"
+        "print(choice.backend, *sorted({one.backend for one in choice.tried}))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env={})
-    assert done.returncode == 0, done.stderr
-    assert float(done.stdout) > 0
+    environment = {"EDGESDK_CACHE": str(own_cache)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    chosen, *tried = done.stdout.split()
+    assert chosen in tried
+    assert set(tried) >= set(installed_backends())
 
 
 def test_a_remembered_choice_costs_no_time(int8_file: Converted, own_cache: Path, two_cores: None) -> None:
@@ -215,8 +221,7 @@ def test_a_remembered_choice_costs_no_time(int8_file: Converted, own_cache: Path
     assert (time.perf_counter() - start) / 20 < 0.02  # about 1 ms on an idle machine
 
 
-def test_tflite_runtime_is_no_candidate_beside_tensorflow() -> None:
+def test_only_one_runtime_is_a_candidate_beside_tensorflow() -> None:
     import tensorflow  # noqa: F401
 
-    assert "tflite-runtime" not in auto._candidates()
-    assert "litert" in installed_backends()
+    assert auto._candidates() == installed_backends()[:1] == ["litert"]

@@ -44,7 +44,7 @@ def test_every_cell_is_measured(measured: list[Measurement]) -> None:
         assert m.first_invoke_ms > 0
         assert 20e6 < m.peak_rss_bytes < 500e6
         assert 0 < m.delegated_nodes <= m.nodes
-        assert m.cpu_over_wall > 0.5
+        assert 0 < m.cpu_over_wall < 2.5
         assert m.top1 is not None
         assert m.top1 > 0.9
         assert m.top1_n == 120

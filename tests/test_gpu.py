@@ -53,9 +53,14 @@ def test_the_gpu_answers_quietly_and_is_measured(float_file: Converted, capsys: 
     (row,) = verbs.bench([float_file.path], backends=["litert-gpu"], quick=True)
     assert isinstance(row, Measurement)
     assert (row.family, row.delegated_nodes) == ("gpu", row.nodes)
+    assert row.device
     assert row.max_difference is not None
     assert cli.main(["doctor", str(float_file.path), "--json"]) == 0
-    (check,) = [one for one in json.loads(capsys.readouterr().out) if "operations on the GPU" in one["found"]]
+    (check,) = [
+        one
+        for one in json.loads(capsys.readouterr().out)
+        if one["name"] == "litert-gpu" and "operations" in one["found"]
+    ]
     assert check["ok"]
 
 

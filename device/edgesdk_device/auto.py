@@ -129,6 +129,8 @@ def pick(tried: tuple[Trial, ...], path: Path) -> Choice:
     if not right:
         reasons = "; ".join(trial.refusal for trial in tried)
         raise BackendError(f"no runtime here gives the golden outputs of {path}: {reasons}")
+    # A GPU that the CPU only plays takes all its cores for that.
+    right = [trial for trial in right if "Software" not in trial.device] or right
     right.sort(key=lambda trial: trial.threads)  # stable: among equals the order of preference stays
     best = right[0]
     busy = best.threads == 1 and best.cpu_over_wall is not None and best.cpu_over_wall < IDLE
@@ -142,7 +144,7 @@ def pick(tried: tuple[Trial, ...], path: Path) -> Choice:
             share *= 0.0 if busy or trial.p90_ms >= best.p90_ms else MORE_THREADS
         if trial.p50_ms < share * best.p50_ms:
             best = trial
-    others = [f"{trial.name} {trial.p50_ms:.2f} ms" for trial in right if trial is not best]
+    others = [f"{trial.name} {trial.p50_ms:.2f} ms" for trial in tried if not trial.reason and trial is not best]
     others += [f"{trial.backend} refused" for trial in tried if trial.reason]
     reason = f"{best.p50_ms:.2f} ms here" + (f", others: {'; '.join(others)}" if others else "")
     reason += "; the machine was busy, `edgesdk doctor FILE` measures again" if busy else ""
@@ -161,9 +163,9 @@ def _cores() -> int:
 
 def _candidates() -> list[str]:
     first_backend()  # says what to install where there is none
-    # tflite-runtime fails beside TensorFlow, so that to choose it in such a process would be no choice.
-    names = [name for name in installed_backends() if name != "tflite-runtime" or "tensorflow" not in sys.modules]
-    return (names or installed_backends()) + (installed_backends("gpu") if has_driver() else [])
+    if "tensorflow" in sys.modules:  # tflite-runtime fails beside it, and its LLVM crashed with that of a GPU driver
+        return [first_backend()]
+    return installed_backends() + (installed_backends("gpu") if has_driver() else [])
 
 
 def _version(name: str) -> str:

@@ -115,6 +115,7 @@ def measure(
         threads=threads,
         delegate="" if delegate is None else delegate.name,
         family=runtime.family,
+        device=runtime.device,
         nodes=runtime.nodes,
         delegated_nodes=runtime.delegated_nodes,
         cpu_over_wall=round(cpu_over_wall, 3),

@@ -49,7 +49,7 @@ def _tell(trial: Trial) -> str:
         return trial.reason
     return (
         f"{trial.p50_ms:.2f} ms (p90 {trial.p90_ms:.2f}), {trial.cpu_over_wall:.2f} CPUs, {trial.delegated_nodes} of "
-        f"{trial.nodes} operations on {name_place(trial.backend, trial.delegate)}, golden outputs within "
+        f"{trial.nodes} operations on {trial.device or name_place(trial.backend, trial.delegate)}, golden outputs within "
         f"{trial.max_difference:.2g}"
     )
 

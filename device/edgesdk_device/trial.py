@@ -128,6 +128,7 @@ class _Process:
             nodes=result.nodes,
             delegated_nodes=result.delegated_nodes,
             max_difference=result.max_difference,
+            device=self.model.backend.device,
             reason=result.disagreement,
         )
 

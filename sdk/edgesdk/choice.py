@@ -13,6 +13,7 @@ class Trial:
         p50_ms, p90_ms: of invoke, from a short measurement; None where it was refused before.
         cpu_over_wall: CPU seconds per second of invoke.
         max_difference: the largest difference from a golden output; None where there are no numbers.
+        device: the GPU's name, "" on the CPU.
         reason: one sentence where it was refused, "" where its golden outputs agree.
     """
 
@@ -25,6 +26,7 @@ class Trial:
     p90_ms: float | None = None
     cpu_over_wall: float | None = None
     max_difference: float | None = None
+    device: str = ""
     reason: str = ""
 
     @property

@@ -24,7 +24,7 @@ class Measurement:
     Attributes:
         model, path, sha256: which file.
         backend, threads, delegate: what ran it; delegate is the external one's name, "" without one.
-        family: "cpu" or "gpu".
+        family, device: "cpu" or "gpu", and the GPU's name.
         choice: why this backend and number of threads, where that was left open.
         nodes, delegated_nodes: operations in the graph, and how many the delegate took; without one XNNPACK or the GPU.
         max_difference: the largest difference from a golden output; None where the contract holds none.
@@ -46,6 +46,7 @@ class Measurement:
     threads: int
     delegate: str = ""
     family: Literal["cpu", "gpu"] = "cpu"
+    device: str = ""
     choice: Choice | None = None
     nodes: int
     delegated_nodes: int

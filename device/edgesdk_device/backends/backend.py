@@ -38,6 +38,7 @@ class Backend(abc.ABC):
         input, output: the model's only input and output.
         nodes, delegated_nodes: operations in the graph, and how many of them run on what was asked for: on the external
             delegate where there is one, else on XNNPACK (CPU) or on the GPU.
+        device: the GPU's name, "" on the CPU.
     """
 
     family: Family
@@ -53,10 +54,11 @@ class Backend(abc.ABC):
         output: Tensor,
         nodes: int,
         delegated_nodes: int,
+        device: str = "",
     ) -> None:
         self.name, self.version, self.threads, self.delegate = name, version, threads, delegate
         self.input, self.output = input, output
-        self.nodes, self.delegated_nodes = nodes, delegated_nodes
+        self.nodes, self.delegated_nodes, self.device = nodes, delegated_nodes, device
         if self.input.shape[0] != 1 or any(size < 1 for size in self.input.shape):
             raise BackendError(f"the model's input has shape {self.input.shape}, expected a fixed batch of 1")
 

@@ -28,7 +28,7 @@ class CompiledBackend(Backend):
 
     family = "gpu"
 
-    def __init__(self, compiled: Any, details: Any, threads: int) -> None:
+    def __init__(self, compiled: Any, details: Any, threads: int, device: str) -> None:
         nodes, _ = count_nodes(details._get_ops_details())
         self._compiled = compiled
         self._inputs, self._outputs = compiled.create_input_buffers(0), compiled.create_output_buffers(0)
@@ -41,6 +41,7 @@ class CompiledBackend(Backend):
             output=read_tensor(details.get_output_details()[0]),
             nodes=nodes,
             delegated_nodes=nodes,
+            device=device,
         )
         self._size, self._output = int(np.prod(self.output.shape)), np.empty(0)
         self._write(np.zeros(self.input.shape, self.input.dtype))  # the first one starts more of LiteRT, with its log
@@ -89,7 +90,7 @@ def open_litert_gpu(model: bytes, threads: int, delegate: Delegate | None = None
             compiled = CompiledModel.from_buffer(model, HardwareAccelerator.GPU, environment)
             if not compiled.is_fully_accelerated():
                 raise BackendError(f"{NAME} {litert_version()} leaves operations of this model to the CPU: use litert")
-            return CompiledBackend(compiled, details, threads)
+            return CompiledBackend(compiled, details, threads, _device(written()))
         except (RuntimeError, ValueError) as error:
             environment.close()  # here, where its log is captured
             reason = _reason(written()) or " ".join(str(error).split())
@@ -105,6 +106,12 @@ def has_driver() -> bool:
     return any(
         next(Path(place, "vulkan/icd.d").glob("*.json"), None) for place in ("/usr/share", "/etc", "/usr/local/share")
     )
+
+
+def _device(written: str) -> str:
+    """The GPU that Dawn took: "llvmpipe (LLVM 15.0.6, 256 bits), CPU / Software", or "" where it does not say."""
+    found = re.search(r"Selected adapter: (.+?), arch=.*adapterType=(.+)$", written, re.MULTILINE)
+    return "" if found is None else f"{found[1]}, {found[2]}"
 
 
 def _reason(written: str) -> str:
