@@ -224,7 +224,7 @@ def test_noise_is_no_motion_and_a_moved_thing_is() -> None:
 
 def test_where_nothing_moves_the_last_answer_stands(int8_file: Converted) -> None:
     red, blue = (np.full((60, 80, 3), color, np.uint8) for color in ((40, 40, 200), (200, 40, 40)))
-    with Look(int8_file.path, Decisions(motion=0.1, votes=2, window=2)) as look:
+    with Look(int8_file.path, AppSettings(decisions=Decisions(motion=0.1, votes=2, window=2))) as look:
         answers = [look(frame) for frame in (red, red, red, red, blue, blue, blue)]
     assert [answer.label for answer in answers] == ["red"] * 4 + ["blue"] * 3
     # Two frames after a movement are classified, for the votes; then it sleeps.
@@ -235,9 +235,9 @@ def test_where_nothing_moves_the_last_answer_stands(int8_file: Converted) -> Non
 def test_only_the_region_is_looked_at(int8_file: Converted) -> None:
     frame = np.full((60, 80, 3), (200, 40, 40), np.uint8)
     frame[:, 40:] = (40, 40, 200)
-    with Look(int8_file.path, Decisions(region=(0.5, 0, 1, 1))) as look:
+    with Look(int8_file.path, AppSettings(decisions=Decisions(region=(0.5, 0, 1, 1)))) as look:
         assert look(frame).label == "red"
-    with Look(int8_file.path, Decisions(region=(0, 0, 0.5, 1))) as look:
+    with Look(int8_file.path, AppSettings(decisions=Decisions(region=(0, 0, 0.5, 1)))) as look:
         assert look(frame).label == "blue"
 
 

@@ -9,11 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesdk import modelfile
+from edgesdk.choice import name_runtime
 from edgesdk.contract import Contract
 from edgesdk.errors import BackendError, ModelFileError
 from edgesdk.preprocess import fit_frame, read_photo, to_tensor, value_table
 from edgesdk.results import Classification, Verified
-from edgesdk_device.backends import Backend, open_backend
+from edgesdk_device.auto import choose
+from edgesdk_device.backends import Backend, Delegate, open_backend
 
 
 class Model:
@@ -21,19 +23,39 @@ class Model:
 
     Args:
         path: a .tflite that edgesdk wrote.
-        backend: "auto", "litert" or "tflite-runtime".
-        threads: CPU threads.
+        backend: "auto", "litert", "litert-gpu" or "tflite-runtime".
+        threads: CPU threads; None for as many as make it fastest.
+        delegate: an external delegate, which takes over what it can.
+        quiet: no remark on stderr when something is measured first.
+
+    What is left open ("auto", None) is measured once, the fastest that gives the golden outputs is taken and
+    remembered for this file on this board: `choice` says what and why.
 
     Raises:
         ModelFileError: if the file is missing, damaged or has no contract.
         BackendError: if no runtime takes it.
     """
 
-    def __init__(self, path: Path | str, *, backend: str = "auto", threads: int = 1) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        backend: str = "auto",
+        threads: int | None = None,
+        delegate: Delegate | None = None,
+        quiet: bool = True,
+    ) -> None:
         file = modelfile.read(path)
         self.contract: Contract = file.required_contract()
         self.sha256 = file.sha256
-        self.backend: Backend = open_backend(file.content, backend, threads)
+        self.choice = choose(file, backend, threads, delegate, quiet=quiet)
+        try:
+            self.backend: Backend = open_backend(file.content, self.choice.backend, self.choice.threads, delegate)
+        except BackendError:  # what was remembered may be gone by now, such as the driver of a GPU
+            if not self.choice.tried:
+                raise
+            self.choice = choose(file, backend, threads, quiet=quiet, anew=True)
+            self.backend = open_backend(file.content, self.choice.backend, self.choice.threads)
         tensor = self.backend.input
         if tensor.shape[1:] != self.contract.input.shape:
             raise ModelFileError(
@@ -71,22 +93,38 @@ class Model:
         golden = self.contract.golden
         if not golden:
             raise ModelFileError("the contract holds no golden outputs: make the file anew with `edgesdk convert`")
-        largest = 0.0
+        largest: float | None = 0.0
         for item in golden:
             output = self.infer(fit_frame(item.frame(self.contract.input), self.contract.input))
             expected = item.expected()
             if output.shape != expected.shape:
                 raise BackendError(f"the model gave {output.size} outputs, its golden output has {expected.size}")
-            difference = np.abs(output - expected)
-            largest = max(largest, float("inf") if np.isnan(difference).any() else float(difference.max()))
+            difference = float(np.abs(output - expected).max())
+            largest = None if largest is None or np.isnan(difference) else max(largest, difference)
         tolerance = self.contract.tolerance.get(self.backend.family, 0.0)
         return Verified(
-            ok=largest <= tolerance,
+            ok=largest is not None and largest <= tolerance,
             max_difference=largest,
             tolerance=tolerance,
             backend=self.backend.name,
+            delegate="" if self.backend.delegate is None else self.backend.delegate.name,
+            nodes=self.backend.nodes,
+            delegated_nodes=self.backend.delegated_nodes,
             inputs=len(golden),
+            choice=self.choice,
         )
+
+    def require_agreement(self) -> Verified:
+        """What `verify` gives, if the golden outputs agree.
+
+        Raises:
+            BackendError: says by how much they differ.
+        """
+        result = self.verify()
+        if not result.ok:
+            name = name_runtime(self.backend.name, self.backend.threads, result.delegate)
+            raise BackendError(f"{name} {result.disagreement}: it computes something else, so use another")
+        return result
 
     def close(self) -> None:
         """Free the runtime."""
@@ -107,14 +145,24 @@ class Classifier(Model):
 
     One thread at a time: the runtime and the room for a frame are reused from call to call.
 
-    Args, errors: as `Model`.
+    Args, errors: as `Model`. A delegate or a GPU that does not give the golden outputs is a BackendError, too.
 
     Warns:
         UserWarning: if the contract says that the network was never trained.
     """
 
-    def __init__(self, path: Path | str, *, backend: str = "auto", threads: int = 1) -> None:
-        super().__init__(path, backend=backend, threads=threads)
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        backend: str = "auto",
+        threads: int | None = None,
+        delegate: Delegate | None = None,
+        quiet: bool = True,
+    ) -> None:
+        super().__init__(path, backend=backend, threads=threads, delegate=delegate, quiet=quiet)
+        if delegate is not None or self.backend.family != "cpu":  # a CPU's numbers were proved with the file
+            self.require_agreement()
         self.labels = self.contract.output.labels
         self._values = self.new_values()
         if not self.contract.output.classifies or len(self.labels) != int(np.prod(self.backend.output.shape)):

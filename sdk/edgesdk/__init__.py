@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from edgesdk.runfolder import Run as Run
     from edgesdk.spec import ModelSpec as ModelSpec
     from edgesdk.verbs import bench as bench
+    from edgesdk.verbs import bench_android as bench_android
     from edgesdk.verbs import convert as convert
     from edgesdk.verbs import doctor as doctor
     from edgesdk.verbs import inspect as inspect
     from edgesdk.verbs import run as run
     from edgesdk.verbs import train as train
     from edgesdk.verbs import verify as verify
+    from edgesdk_device.backends import Delegate as Delegate
     from edgesdk_device.cameras import Camera as Camera
     from edgesdk_device.cameras import CaptureOptions as CaptureOptions
     from edgesdk_device.cameras import Frame as Frame
@@ -52,6 +54,7 @@ _HOMES = {
     "Classifier": "edgesdk_device.classifier",
     "Contract": "edgesdk.contract",
     "Converted": "edgesdk.converted",
+    "Delegate": "edgesdk_device.backends",
     "EdgeSDKError": "edgesdk.errors",
     "Frame": "edgesdk_device.cameras",
     "ImageInput": "edgesdk.preprocess",
@@ -63,6 +66,7 @@ _HOMES = {
     "Stream": "edgesdk_device.stream",
     "Verified": "edgesdk.results",
     "bench": "edgesdk.verbs",
+    "bench_android": "edgesdk.verbs",
     "convert": "edgesdk.verbs",
     "doctor": "edgesdk.verbs",
     "inspect": "edgesdk.verbs",

@@ -136,8 +136,24 @@ def build_parser() -> argparse.ArgumentParser:
     command = add("bench", "measure files on this machine", "edgesdk bench model.tflite --data photos/ --report b.html")
     command.add_argument("files", metavar="FILE", nargs="+", type=Path)
     command.add_argument("--data", metavar="DATA", help="labelled photos: adds accuracy on their test split")
-    command.add_argument("--backend", type=_words, default=["auto"], metavar="B,..", help="litert, tflite-runtime")
-    command.add_argument("--threads", type=_counts, default=[1], metavar="N,..", help="CPU threads, such as 1,2")
+    command.add_argument(
+        "--backend",
+        type=_words,
+        default=["auto"],
+        metavar="B,..",
+        help="litert, litert-gpu, tflite-runtime, or auto, which is what `run` would take (default)",
+    )
+    command.add_argument(
+        "--threads", type=_counts, default=[None], metavar="N,..", help="CPU threads, such as 1,2, or auto (default)"
+    )
+    _add_delegate(command)
+    command.add_argument(
+        "--on",
+        metavar="adb:SERIAL",
+        type=_android,
+        help="measure on an Android device with its benchmark_model, --backend litert, litert-gpu or nnapi (not "
+        "verified on hardware)",
+    )
     command.add_argument("--quick", action="store_true", help="about a second each instead of about twenty")
     command.add_argument("--report", type=Path, metavar="FILE", help="write .html, .md, .csv or .json")
 
@@ -158,7 +174,15 @@ def build_parser() -> argparse.ArgumentParser:
     _add_decisions(command)
     _add_sinks(command)
 
-    add("doctor", "say what works here and how to get the rest", "edgesdk doctor")
+    command = add("doctor", "say what works here and how to get the rest", "edgesdk doctor model.tflite")
+    command.add_argument(
+        "file",
+        metavar="FILE",
+        nargs="?",
+        type=Path,
+        help="try every runtime with it, and choose anew what `auto` takes",
+    )
+    _add_delegate(command)
     return parser
 
 
@@ -190,8 +214,47 @@ def _add_learning(command: argparse.ArgumentParser) -> None:
 
 
 def _add_backend(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--backend", default="auto", metavar="B", help="auto, litert or tflite-runtime (default auto)")
-    command.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default 1)")
+    command.add_argument(
+        "--backend",
+        default="auto",
+        metavar="B",
+        help="litert, litert-gpu, tflite-runtime, or auto: the fastest here that gives the golden outputs (default)",
+    )
+    command.add_argument(
+        "--threads", type=_count, default=None, metavar="N", help="CPU threads, or auto: as many as help (default)"
+    )
+    _add_delegate(command)
+
+
+def _add_delegate(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--delegate", metavar="LIB", help="external delegate: a shared library that takes operations")
+    command.add_argument(
+        "--delegate-option",
+        dest="delegate_options",
+        type=_named_value,
+        action="append",
+        default=[],
+        metavar="K=V",
+        help="what the delegate is told; may be repeated",
+    )
+
+
+def _count(text: str) -> int | None:
+    return None if text == "auto" else int(text)
+
+
+def _android(text: str) -> str:
+    kind, _, serial = text.partition(":")
+    if kind != "adb" or not serial:
+        raise argparse.ArgumentTypeError(f"{text!r} is no adb:SERIAL")
+    return serial
+
+
+def _named_value(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is no NAME=VALUE")
+    return name, value
 
 
 def _add_capture(command: argparse.ArgumentParser) -> None:
@@ -256,5 +319,5 @@ def _words(text: str) -> list[str]:
     return text.split(",")
 
 
-def _counts(text: str) -> list[int]:
-    return [int(word) for word in text.split(",")]
+def _counts(text: str) -> list[int | None]:
+    return [_count(word) for word in text.split(",")]

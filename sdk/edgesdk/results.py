@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from edgesdk.choice import Choice
+
 
 @dataclass(frozen=True, kw_only=True)
 class Classification:
@@ -29,17 +31,33 @@ class Verified:
 
     Attributes:
         ok: every output lies within the tolerance.
-        max_difference: the largest absolute difference from a golden output.
+        max_difference: the largest absolute difference from a golden output; None where an output was NaN.
         tolerance: what the contract allows for this family of runtimes.
-        backend: the runtime that ran.
+        backend, delegate: the runtime that ran, and its external delegate's name, "" without one.
+        nodes, delegated_nodes: operations in the graph, and how many the delegate, XNNPACK or the GPU took.
         inputs: how many golden inputs were replayed.
+        choice: why this runtime and this number of threads.
     """
 
     ok: bool
-    max_difference: float
+    max_difference: float | None
     tolerance: float
     backend: str
+    delegate: str
+    nodes: int
+    delegated_nodes: int
     inputs: int
+    choice: Choice
+
+    @property
+    def disagreement(self) -> str:
+        """What is wrong, in words; "" where nothing is."""
+        if self.ok:
+            return ""
+        found = "gives NaN"
+        if self.max_difference is not None:
+            found = f"differs from the golden outputs by {self.max_difference:.2g}"
+        return f"{found}, allowed is {self.tolerance:.2g}"
 
 
 @dataclass(frozen=True, kw_only=True)

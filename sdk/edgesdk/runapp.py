@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from edgesdk.progress import remark
 
 if TYPE_CHECKING:
-    from edgesdk_device.app import AppSettings, Event, Seen
+    from edgesdk_device.app import AppSettings, Seen
 
 #: Flags that say what is under another name in a table of the app file.
 DECISIONS = {"threshold": "threshold", "none": "none", "cooldown": "cooldown_s", "region": "region", "motion": "motion"}
 CAPTURE = {"fps": "fps", "fourcc": "fourcc", "stall": "stall_s", "paced": "paced", "loop": "loop"}
 SETTINGS = (
-    *("source", "backend", "threads", "events", "events_mb", "decided", "serve", "viewers", "show"),
+    *("source", "backend", "threads", "delegate", "events", "events_mb", "decided", "serve", "viewers", "show"),
     *("collect", "save_uncertain", "uncertain_mb", "mqtt"),
 )
 
@@ -60,6 +60,7 @@ def settings_from(options: argparse.Namespace) -> "AppSettings":
     from edgesdk_device.app.settings import read_app, settings_of
 
     said = {name: _plain(getattr(options, name)) for name in SETTINGS}
+    said["delegate_options"] = dict(options.delegate_options) or None
     decisions = {field: _plain(getattr(options, flag)) for flag, field in DECISIONS.items()}
     decisions |= dict(zip(("votes", "window"), options.votes or (None, None), strict=True))
     capture = {field: _plain(getattr(options, flag)) for flag, field in CAPTURE.items()}
@@ -78,19 +79,14 @@ def _plain(value: Any) -> Any:
 
 
 def _say(seen: "Seen", *, as_json: bool) -> None:
-    from edgesdk_device.app.events import event_to_json
-
+    """One line a frame, with what happened since the frame before."""
     if as_json:
-        for event in seen.events:
-            print(json.dumps(event_to_json(event), ensure_ascii=False))
-        print(json.dumps({"event": "frame", **seen.to_json()}, ensure_ascii=False), flush=True)
+        from edgesdk_device.app.events import event_to_json
+
+        events = [event_to_json(event) for event in seen.events]
+        print(json.dumps({"event": "frame", **seen.to_json(), "events": events}, ensure_ascii=False), flush=True)
         return
-    for event in seen.events:
-        print(_in_words(event))
     answer = seen.answer
     where = answer.frame.name or f"frame {answer.frame.index}"
-    print(f"{where}: {answer.label} {100 * answer.score:.1f} %  ({answer.age_ms:.1f} ms)", flush=True)
-
-
-def _in_words(event: "Event") -> str:
-    return f"{event.kind}: {event.text or event.label}"
+    happened = "".join(f"  {event.kind}: {event.text or event.label}" for event in seen.events)
+    print(f"{where}: {answer.label} {100 * answer.score:.1f} %  ({answer.age_ms:.1f} ms){happened}", flush=True)

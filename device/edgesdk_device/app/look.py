@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesdk.results import Classification
-from edgesdk_device.app.settings import Decisions
+from edgesdk_device.app.settings import AppSettings
+from edgesdk_device.backends import Delegate
 from edgesdk_device.classifier import Classifier
 
 SMALL = (40, 30)  # width, height of the grey pictures that are compared
@@ -21,12 +22,18 @@ class Look(Classifier):
     While nothing moves the last answer stands: it is given again with `invoke_ms` 0. After a movement `window` frames
     are classified, so that what came to rest gets its votes. With neither region nor motion it is a `Classifier`.
 
-    Args, errors: as `Classifier`; `decisions` says region and motion.
+    Args:
+        settings: what classifies, the region and the motion.
+
+    Errors: as `Classifier`.
     """
 
-    def __init__(self, path: Path | str, decisions: Decisions, *, backend: str = "auto", threads: int = 1) -> None:
-        super().__init__(path, backend=backend, threads=threads)
-        self.decisions = decisions
+    def __init__(self, path: Path | str, settings: AppSettings, *, quiet: bool = True) -> None:
+        delegate = None
+        if settings.delegate is not None:
+            delegate = Delegate(path=settings.delegate, options=settings.delegate_options)
+        super().__init__(path, backend=settings.backend, threads=settings.threads, delegate=delegate, quiet=quiet)
+        self.decisions = settings.decisions
         self._before: npt.NDArray[np.int16] | None = None
         self._awake = 0
         self._asleep: set[int] = set()  # the rooms of frames that need no answer; a stream has several on their way

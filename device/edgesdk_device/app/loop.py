@@ -75,9 +75,7 @@ class CameraApp:
         self._since: deque[Event] = deque(maxlen=1000)
         self._window: Window | None = None
         with contextlib.ExitStack() as opened:
-            classify = opened.enter_context(
-                Look(path, settings.decisions, backend=settings.backend, threads=settings.threads)
-            )
+            classify = opened.enter_context(Look(path, settings, quiet=quiet))
             sinks = opened.enter_context(contextlib.ExitStack())  # closed after the source, which tells until then
             if source is None:
                 source = open_source(settings.source, options=settings.capture, on_notice=self._notice)

@@ -81,7 +81,7 @@ class AppSettings:
 
     Attributes:
         source, capture: where frames come from, and how it is opened.
-        backend, threads: what classifies them.
+        backend, threads, delegate, delegate_options: what classifies them; see `Classifier`.
         decisions: when a label is there.
         events: file of JSON lines; at most `events_mb` megabytes, then a new one, three old ones are kept.
         decided: no line for each frame there, only what was decided.
@@ -96,7 +96,9 @@ class AppSettings:
     source: str = "0"
     capture: CaptureOptions = field(default_factory=CaptureOptions)
     backend: str = "auto"
-    threads: int = 1
+    threads: int | None = None
+    delegate: str | None = None
+    delegate_options: dict[str, str] = field(default_factory=dict)
     decisions: Decisions = field(default_factory=Decisions)
     events: str | None = None
     events_mb: float = 10.0
@@ -113,6 +115,8 @@ class AppSettings:
         for name in ("events_mb", "uncertain_mb", "viewers"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected a number above 0")
+        if self.delegate_options and self.delegate is None:
+            raise ValueError("delegate options without a delegate: name its library, too")
         if self.serve is not None:
             parse_address(self.serve)
         if self.mqtt is not None:
