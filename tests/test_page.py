@@ -49,7 +49,7 @@ def app(int8_file: Converted, tmp_path: Path) -> Iterator[CameraApp]:
     (tmp_path / "frames").mkdir()
     rng = np.random.default_rng(0)
     for index in range(5):
-        noise = rng.integers(-30, 30, (96, 128, 3))
+        noise = rng.integers(-8, 8, (96, 128, 3))
         picture = np.clip(np.array((40, 40, 200)) + noise, 0, 255).astype(np.uint8)
         cv2.imwrite(str(tmp_path / "frames" / f"{index}.png"), picture)
     settings = AppSettings(

@@ -132,7 +132,8 @@ def test_the_page_is_whole_and_guarded(int8_file: Converted, tmp_path: Path) -> 
             assert headers["X-Content-Type-Options"] == "nosniff"
             assert headers["Server"] == "edgesdk"
         assert not re.findall(r"""(?:src|href)=["'](?:https?:)?//""", ask(app.address)[1])  # nothing from elsewhere
-        state = until(lambda: json.loads(ask(app.address, path="/state.json")[1]))
+        until(lambda: ask(app.address, path="/frame.jpg")[0] == 200)
+        state = json.loads(ask(app.address, path="/state.json")[1])
         assert {"fps", "age_p50_ms", "age_p95_ms", "viewers", "temperature_c"} <= set(state)
         photo = ask(app.address, path="/frame.jpg")
         assert (photo[0], photo[2]["Content-Type"]) == (200, "image/jpeg")
