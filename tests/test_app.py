@@ -297,7 +297,18 @@ def until(true: Callable[[], Any], seconds: float = 20.0) -> None:
 
 
 def start(file: Converted, *more: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "edgesdk.cli", "run", str(file.path), *more]
+    command = [
+        sys.executable,
+        "-m",
+        "edgesdk.cli",
+        "run",
+        str(file.path),
+        "--backend",
+        "litert",
+        "--threads",
+        "1",
+        *more,
+    ]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -386,6 +397,7 @@ def test_a_window_on_a_real_screen_shows_frames_and_goes(int8_file: Converted) -
 def test_no_window_here_is_one_sentence(int8_file: Converted) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
     command = [sys.executable, "-m", "edgesdk.cli", "run", str(int8_file.path), "--source", "synthetic", "--show"]
+    command += ["--backend", "litert", "--threads", "1"]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
     assert done.returncode == 1
     assert done.stderr.startswith("edgesdk: no window can be opened here")

@@ -31,7 +31,7 @@ LIVE = CaptureOptions(paced=True, loop=True, fps=30)
 @contextlib.contextmanager
 def running(file: Converted, **settings: Any) -> Iterator[CameraApp]:
     """The app with endless frames, iterated by a thread of its own."""
-    settings = {"source": "synthetic", "capture": LIVE, "serve": "0", **settings}
+    settings = {"source": "synthetic", "capture": LIVE, "serve": "0", "backend": "litert", "threads": 1, **settings}
     app = CameraApp(file.path, AppSettings(**settings))
     thread = threading.Thread(target=lambda: [None for _ in app])
     thread.start()
@@ -274,6 +274,7 @@ def test_two_apps_on_one_port(int8_file: Converted) -> None:
     with running(int8_file) as app:
         port = app.address.rpartition(":")[2].strip("/")
         command = [sys.executable, "-m", "edgesdk.cli", "run", str(int8_file.path), "--source", "synthetic"]
+        command += ["--backend", "litert", "--threads", "1"]
         done = subprocess.run([*command, "--serve", port], capture_output=True, text=True, timeout=60)
         assert done.returncode == 1
         assert done.stderr == (

@@ -24,7 +24,7 @@ from edgesdk_device.app.seen import Seen
 from edgesdk_device.app.settings import AppSettings, parse_address
 
 try:
-    from aiohttp import web
+    from aiohttp import WSCloseCode, web
 
     from edgesdk_device.app.guard import Guard, add_headers
     from edgesdk_device.app.viewers import Viewer
@@ -37,7 +37,6 @@ RECENT = 50
 LARGEST_REQUEST = 4096
 HEARTBEAT_S = 15.0
 TOKEN_VARIABLE = "EDGESDK_TOKEN"
-TRY_AGAIN_LATER = 1013  # of WebSocket's close codes; aiohttp names it too, from 3.11 on
 
 
 class PageServer:
@@ -158,7 +157,8 @@ class PageServer:
         line = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=1024, compress=False)
         await line.prepare(request)
         if len(self._viewers) >= self._settings.viewers:
-            await line.close(code=TRY_AGAIN_LATER, message=f"{len(self._viewers)} are watching already".encode())
+            reason = f"{len(self._viewers)} are watching already"
+            await line.close(code=WSCloseCode.TRY_AGAIN_LATER, message=reason.encode())
             return line
         viewer = Viewer(line)
         self._viewers.add(viewer)

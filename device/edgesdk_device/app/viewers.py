@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections import deque
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 CREDIT = 2  # frames on their way to one viewer: one is drawn while the next travels
 STUCK_S = 10.0
@@ -54,7 +54,7 @@ class Viewer:
 
     async def leave(self, reason: str) -> None:
         """Close the line from this side."""
-        await self._socket.close(code=1001, message=reason.encode())
+        await self._socket.close(code=WSCloseCode.GOING_AWAY, message=reason.encode())
 
     async def _send(self) -> None:
         try:
