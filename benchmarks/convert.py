@@ -18,6 +18,7 @@ from results import save
 
 from edgesdk import verbs
 from edgesdk.contract import Contract
+from edgesdk.report import split_rows
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 IMAGENET = "datasets/imagenet_sample"
@@ -94,11 +95,12 @@ def precisions(work: Path, shared: Path, network: Network, recipes: dict[str, di
         for index, (name, recipe) in enumerate(recipes.items())
     }
     paths = [file.path for file in made.values()]
-    measured = verbs.bench(paths, backends=("litert", "tflite-runtime"), quick=True, quiet=False)
+    backends = ("litert", "tflite-runtime")
+    measured, _ = split_rows(verbs.bench(paths, backends=backends, threads=[1], quick=True, quiet=False))
     ms = {(Path(row.path).name, row.backend): row.invoke_ms.p50 for row in measured}
     rows = []
     for name, file in made.items():
-        times = [ms.get((file.path.name, backend)) for backend in ("litert", "tflite-runtime")]
+        times = [ms.get((file.path.name, backend)) for backend in backends]
         rows.append((name, *_facts(file.contract), *("refused" if time is None else f"{time:.2f}" for time in times)))
     proved = next(iter(made.values())).contract.measured.accuracy
     assert proved is not None

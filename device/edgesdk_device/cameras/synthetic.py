@@ -11,13 +11,18 @@ from edgesdk_device.cameras.frame import Frame
 class SyntheticSource:
     """Endless coloured blocks, 640x480, another picture each time; the same ones on every machine."""
 
+    live = False
+    dropped = corrupt = 0
+    fps = 0.0
     height, width = 480, 640
 
     def __iter__(self) -> Iterator[Frame]:
         index = 0
         while True:
+            start = time.monotonic()
             image = blocks_frame(index, self.height, self.width)
-            yield Frame(image=image, index=index, captured_at=time.monotonic())
+            now = time.monotonic()
+            yield Frame(image=image, index=index, captured_at=now, capture_ms=(now - start) * 1e3)
             index += 1
 
     def close(self) -> None:
