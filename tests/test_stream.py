@@ -103,15 +103,15 @@ def test_leaving_the_loop_leaves_the_source_usable(photos: Path, classify: Class
             assert len(list(islice(Stream(source, classify), 3))) == 3
 
 
-def test_closing_ends_a_loop_on_another_thread(classify: Classifier) -> None:
+@pytest.mark.parametrize("kind", ["silent", "synthetic", "paced"])
+def test_closing_ends_a_loop_on_another_thread(classify: Classifier, kind: str) -> None:
     with HttpCamera(then(frames(3), silence)) as camera:
-        stream = Stream(open_source(camera.url), classify)
+        options = CaptureOptions(paced=kind == "paced")
+        stream = Stream(open_source(camera.url if kind == "silent" else "synthetic", options=options), classify)
         answers: list[object] = []
         waiter = threading.Thread(target=lambda: answers.extend(stream))
         waiter.start()
-        while not answers and waiter.is_alive():
-            time.sleep(0.01)
-        time.sleep(0.1)
+        time.sleep(0.3)
         start = time.monotonic()
         stream.close()
         waiter.join(3)
@@ -172,9 +172,8 @@ def test_asyncio(photos: Path, classify: Classifier) -> None:
 
 def test_a_cancelled_task_ends_the_reading(classify: Classifier) -> None:
     async def watch(url: str) -> None:
-        async with Stream(open_source(url), classify) as stream:
-            async for _ in stream:
-                pass
+        async for _ in Stream(open_source(url), classify):
+            pass
 
     async def cancelled(url: str) -> float:
         task = asyncio.create_task(watch(url))

@@ -87,9 +87,9 @@ class Stream:
     a thread of its own, beside the model. In asyncio, `async for answer in Stream(...)` does the same on worker
     threads.
 
-    Leaving the loop, in whatever way, ends the thread; the source can be used again. `close`, or leaving the stream's
-    `with` block, closes the source too. The classifier belongs to the caller, who must not use it for something else
-    while a loop runs.
+    Leaving the loop, in whatever way, ends the thread; the source can be used again. `close`, leaving the stream's
+    `with` block, or cancelling the task closes the source too. The classifier belongs to the caller, who must not use
+    it for something else while a loop runs.
 
     Args:
         source: from `open_source`.
@@ -113,14 +113,15 @@ class Stream:
     async def __aiter__(self) -> AsyncIterator[Answer]:
         """As `__iter__`, without holding up the event loop."""
         answers = iter(self)
-        finished = False
-        try:
-            while (answer := await asyncio.to_thread(next, answers, None)) is not None:
-                yield answer
-            finished = True
-        finally:
-            if not finished:  # cancelled or left: a worker thread may still wait for the next frame
-                self.close()
+        while True:
+            try:
+                answer = await asyncio.to_thread(next, answers, None)
+            except asyncio.CancelledError:
+                await asyncio.to_thread(self.close)  # the worker thread may wait for a frame yet
+                raise
+            if answer is None:
+                return
+            yield answer
 
     def close(self) -> None:
         """Close the source, which ends a loop that runs on another thread; may be called twice."""

@@ -35,6 +35,7 @@ class FolderSource:
         self._on_notice = on_notice
         self.skipped: list[Path] = []
         self.corrupt = 0
+        self._closed = False
         if not self._files:
             raise SourceError(f"{self.path} holds no photos, expected files such as .jpg or .png")
 
@@ -47,6 +48,8 @@ class FolderSource:
         import_opencv(CaptureOptions())  # quietly
         index = 0
         for file in self._files:
+            if self._closed:
+                return
             start = time.monotonic()
             try:
                 image = read_photo(file)
@@ -62,7 +65,8 @@ class FolderSource:
             index += 1
 
     def close(self) -> None:
-        """Nothing to let go."""
+        """End an iteration; there is nothing to let go."""
+        self._closed = True
 
     def __enter__(self) -> Self:
         return self

@@ -125,7 +125,18 @@ class LiveSource:
                 if left is None or left > 0:
                     self._changed.wait(left)
                     continue
-            self._stalled()
+                reader, known = self._reader, self._down_since is not None
+                text = f"{self._named} is open and gave no frame for {stall_s:g} s"
+                if self._count:
+                    self._down_since = self._down_since or self._alive_at
+                    self._begin(None)
+                else:
+                    self._error, self._turn = SourceError(f"{text}: is anything sending there?"), None
+                    self._changed.notify_all()
+            if reader is not None:
+                reader.interrupt()
+            if self._count and not known:
+                self._say("stalled", f"{text}; opening it anew")
 
     def _begin(self, reader: Reader | None) -> None:
         """Start a thread that reads; it alone has the turn from now on."""
@@ -209,21 +220,6 @@ class LiveSource:
             self._down_since = self._down_since or self._alive_at
         if not known:
             self._say("lost", f"{error}; trying again")
-
-    def _stalled(self) -> None:
-        """Give up the connection that gives nothing, on the thread that waits for frames."""
-        text = f"{self._named} is open and gave no frame for {self._options.stall_s:g} s"
-        with self._changed:
-            reader, known = self._reader, self._down_since is not None
-            if not self._count:
-                self._error, self._turn = SourceError(f"{text}: is anything sending there?"), None
-            else:
-                self._down_since = self._down_since or self._alive_at
-                self._begin(None)
-        if reader is not None:
-            reader.interrupt()
-        if self._count and not known:
-            self._say("stalled", f"{text}; opening it anew")
 
     def _finish(self, turn: object, error: BaseException | None) -> None:
         with self._changed:

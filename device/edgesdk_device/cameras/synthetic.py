@@ -16,9 +16,12 @@ class SyntheticSource:
     fps = 0.0
     height, width = 480, 640
 
+    def __init__(self) -> None:
+        self._closed = False
+
     def __iter__(self) -> Iterator[Frame]:
         index = 0
-        while True:
+        while not self._closed:
             start = time.monotonic()
             image = blocks_frame(index, self.height, self.width)
             now = time.monotonic()
@@ -26,7 +29,8 @@ class SyntheticSource:
             index += 1
 
     def close(self) -> None:
-        """Nothing to let go."""
+        """End an iteration; there is nothing to let go."""
+        self._closed = True
 
     def __enter__(self) -> Self:
         return self
