@@ -54,12 +54,12 @@ def watch(
     """
     if frames is not None and frames < 1:
         raise ValueError(f"frames is {frames}, expected at least 1")
-    classify = Classifier(path, backend=backend, threads=threads, delegate=delegate, quiet=quiet)
+    frames_in = open_source(source)  # first: what is missing is said before anything is measured
     try:
-        frames_in = open_source(source)
         log = _open_events(events)
+        classify = Classifier(path, backend=backend, threads=threads, delegate=delegate, quiet=quiet)
     except BaseException:
-        classify.close()
+        frames_in.close()
         raise
 
     def seen() -> Iterator[Seen]:
