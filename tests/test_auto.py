@@ -104,9 +104,6 @@ def test_every_runtime_is_measured_once_and_remembered(
     assert json.loads(again.out)["choice"] == choice
     with Classifier(int8_file.path) as classify:
         assert (classify.backend.name, classify.backend.threads) == (choice["backend"], choice["threads"])
-    assert cli.main(["verify", str(int8_file.path), "--threads", "2", "--quiet"]) == 0  # another question
-    assert capfd.readouterr().err == ""
-    assert len(list((own_cache / "choices").glob("*.json"))) == 2
 
 
 def test_a_choice_is_the_boards_and_the_versions(

@@ -90,15 +90,16 @@ def try_file(file: ModelFile, delegate: Delegate | None = None) -> tuple[Trial, 
     """Every runtime here with a model, and with the delegate where there is one; the GPU has its time."""
     from edgesdk_device.trial import Contender, try_contenders
 
-    found = contenders(_candidates(), thread_counts(), gpu_timeout_s=60.0)
+    found = contenders(_all_here(), thread_counts(), gpu_timeout_s=60.0)
     if delegate is not None:
         found += [Contender(backend=name, delegate=delegate) for name in installed_backends()]
     return try_contenders(file.path, found)
 
 
 def settle(file: ModelFile, backend: str, threads: int | None, tried: tuple[Trial, ...]) -> Choice:
-    """`pick` among these trials, remembered where the cache folder takes it."""
-    choice = pick(tried, file.path)
+    """`pick` among these trials (those without a delegate), remembered where the cache folder takes it."""
+    names = _candidates() if backend == "auto" else [backend]
+    choice = pick(tuple(trial for trial in tried if trial.backend in names and not trial.delegate), file.path)
     path, key = _cached(file, backend, threads)
     with contextlib.suppress(WriteError):  # measured again at the next start, then
         make_folder(path.parent)
@@ -161,11 +162,15 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _candidates() -> list[str]:
+def _all_here() -> list[str]:
     first_backend()  # says what to install where there is none
+    return installed_backends() + (installed_backends("gpu") if has_driver() else [])
+
+
+def _candidates() -> list[str]:
     if "tensorflow" in sys.modules:  # tflite-runtime fails beside it, and its LLVM crashed with that of a GPU driver
         return [first_backend()]
-    return installed_backends() + (installed_backends("gpu") if has_driver() else [])
+    return _all_here()
 
 
 def _version(name: str) -> str:

@@ -35,7 +35,7 @@ def probe_file(path: Path, delegate: Delegate | None = None) -> list[Check]:
     tried = try_file(file, delegate)
     checks = [Check(name=trial.name, ok=not trial.reason, found=_tell(trial)) for trial in tried]
     try:
-        choice = str(settle(file, "auto", None, tuple(trial for trial in tried if not trial.delegate)))
+        choice = str(settle(file, "auto", None, tried))
         return [*checks, Check(name="auto", ok=True, found=choice)]
     except BackendError:
         return [
@@ -47,9 +47,10 @@ def probe_file(path: Path, delegate: Delegate | None = None) -> list[Check]:
 def _tell(trial: Trial) -> str:
     if trial.reason:
         return trial.reason
+    place = trial.device or name_place(trial.backend, trial.delegate)
     return (
         f"{trial.p50_ms:.2f} ms (p90 {trial.p90_ms:.2f}), {trial.cpu_over_wall:.2f} CPUs, {trial.delegated_nodes} of "
-        f"{trial.nodes} operations on {trial.device or name_place(trial.backend, trial.delegate)}, golden outputs within "
+        f"{trial.nodes} operations on {place}, golden outputs within "
         f"{trial.max_difference:.2g}"
     )
 

@@ -34,7 +34,7 @@ def replay_apart(
     return verified
 
 
-def _replay(path: str, backend: str, threads: int | None, delegate: dict[str, Any] | None) -> Verified:
+def _replay(path: str, backend: str, threads: int | None = 1, delegate: dict[str, Any] | None = None) -> Verified:
     with Model(
         path, backend=backend, threads=threads, delegate=None if delegate is None else Delegate(**delegate)
     ) as model:

@@ -75,10 +75,11 @@ class CameraApp:
         self._since: deque[Event] = deque(maxlen=1000)
         self._window: Window | None = None
         with contextlib.ExitStack() as opened:
-            classify = opened.enter_context(Look(path, settings, quiet=quiet))
-            sinks = opened.enter_context(contextlib.ExitStack())  # closed after the source, which tells until then
-            if source is None:
+            if source is None:  # first: what is missing is said before runtimes are measured
                 source = open_source(settings.source, options=settings.capture, on_notice=self._notice)
+            opened.enter_context(source)
+            classify = opened.enter_context(Look(path, settings, quiet=quiet))
+            sinks = opened.enter_context(contextlib.ExitStack())  # closed after the stream, which tells until then
             self._stream = opened.enter_context(Stream(source, classify))
             self._open_sinks(settings, classify, sinks, quiet)
             self._opened = opened.pop_all()

@@ -17,9 +17,10 @@ Family = Literal["cpu", "gpu"]
 
 @dataclass(frozen=True, kw_only=True)
 class Tensor:
-    """An input or output: shape with the batch, dtype, and quantization (scale 0 where there is none)."""
+    """An input or output: its place in the graph, shape with the batch, dtype, quantization (scale 0 for none)."""
 
     name: str
+    index: int
     shape: tuple[int, ...]
     dtype: npt.DTypeLike
     scale: float
@@ -59,8 +60,6 @@ class Backend(abc.ABC):
         self.name, self.version, self.threads, self.delegate = name, version, threads, delegate
         self.input, self.output = input, output
         self.nodes, self.delegated_nodes, self.device = nodes, delegated_nodes, device
-        if self.input.shape[0] != 1 or any(size < 1 for size in self.input.shape):
-            raise BackendError(f"the model's input has shape {self.input.shape}, expected a fixed batch of 1")
 
     def invoke(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Run once.
@@ -137,11 +136,29 @@ class Runtime:
         return find_spec(self.module) is not None
 
 
-def read_tensor(details: dict[str, Any]) -> Tensor:
-    """A tensor as an interpreter's `get_input_details` describes it."""
+def read_tensors(interpreter: Any) -> tuple[Tensor, Tensor]:
+    """The only input and the only output of a model, as an interpreter describes them.
+
+    Raises:
+        BackendError: if it has several, or its batch is not 1.
+    """
+    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise BackendError(
+            f"the model has {len(inputs)} inputs and {len(outputs)} outputs, expected one of each: an image in, "
+            "an answer out"
+        )
+    found = _read_tensor(inputs[0])
+    if found.shape[0] != 1 or any(size < 1 for size in found.shape):
+        raise BackendError(f"the model's input has shape {found.shape}, expected a fixed batch of 1")
+    return found, _read_tensor(outputs[0])
+
+
+def _read_tensor(details: dict[str, Any]) -> Tensor:
     scale, zero_point = details["quantization"]
     return Tensor(
         name=details["name"],
+        index=int(details["index"]),
         shape=tuple(int(size) for size in details["shape"]),
         dtype=details["dtype"],
         scale=float(scale),

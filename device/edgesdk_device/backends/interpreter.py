@@ -6,7 +6,7 @@ import numpy.typing as npt
 
 from edgesdk.errors import BackendError
 from edgesdk.quiet import captured_output
-from edgesdk_device.backends.backend import Backend, read_tensor
+from edgesdk_device.backends.backend import Backend, read_tensors
 from edgesdk_device.backends.delegate import Delegate, load_delegate
 
 #: What TFLite adds to the reason; nothing runs on, so that it helps nobody.
@@ -22,27 +22,21 @@ class InterpreterBackend(Backend):
         self, interpreter: Any, name: str, version: str, threads: int, delegate: Delegate | None, delegated_nodes: int
     ) -> None:
         self._interpreter = interpreter
-        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-        if len(inputs) != 1 or len(outputs) != 1:
-            raise BackendError(
-                f"the model has {len(inputs)} inputs and {len(outputs)} outputs, expected one of each: an image in, "
-                "an answer out"
-            )
-        self._input_index, self._output_index = inputs[0]["index"], outputs[0]["index"]
+        tensors = read_tensors(interpreter)
         nodes, taken = count_nodes(interpreter._get_ops_details())
         super().__init__(
             name,
             version,
             threads=threads,
             delegate=delegate,
-            input=read_tensor(inputs[0]),
-            output=read_tensor(outputs[0]),
+            input=tensors[0],
+            output=tensors[1],
             nodes=nodes,
             delegated_nodes=taken if delegate is None else delegated_nodes,
         )
 
     def _write(self, values: npt.NDArray[Any]) -> None:
-        self._interpreter.set_tensor(self._input_index, values.reshape(self.input.shape))
+        self._interpreter.set_tensor(self.input.index, values.reshape(self.input.shape))
 
     def run(self) -> None:
         """Run on what was set last; the runtime alone, for measurements."""
@@ -50,7 +44,7 @@ class InterpreterBackend(Backend):
 
     def get_output(self) -> npt.NDArray[Any]:
         """A copy of the raw output of the last run."""
-        output: npt.NDArray[Any] = self._interpreter.get_tensor(self._output_index)
+        output: npt.NDArray[Any] = self._interpreter.get_tensor(self.output.index)
         return output
 
     def close(self) -> None:

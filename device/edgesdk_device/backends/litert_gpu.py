@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from edgesdk.errors import BackendError
 from edgesdk.quiet import captured_output
-from edgesdk_device.backends.backend import Backend, Runtime, read_tensor
+from edgesdk_device.backends.backend import Backend, Runtime, read_tensors
 from edgesdk_device.backends.delegate import Delegate
 from edgesdk_device.backends.interpreter import count_nodes
 from edgesdk_device.backends.litert import RUNTIME as LITERT
@@ -29,6 +29,7 @@ class CompiledBackend(Backend):
     family = "gpu"
 
     def __init__(self, compiled: Any, details: Any, threads: int, device: str) -> None:
+        tensors = read_tensors(details)
         nodes, _ = count_nodes(details._get_ops_details())
         self._compiled = compiled
         self._inputs, self._outputs = compiled.create_input_buffers(0), compiled.create_output_buffers(0)
@@ -37,8 +38,8 @@ class CompiledBackend(Backend):
             litert_version(),
             threads=threads,
             delegate=None,
-            input=read_tensor(details.get_input_details()[0]),
-            output=read_tensor(details.get_output_details()[0]),
+            input=tensors[0],
+            output=tensors[1],
             nodes=nodes,
             delegated_nodes=nodes,
             device=device,
@@ -84,8 +85,6 @@ def open_litert_gpu(model: bytes, threads: int, delegate: Delegate | None = None
         environment = Environment.create()
         try:
             details = Interpreter(model_content=model)
-            if len(details.get_input_details()) != 1 or len(details.get_output_details()) != 1:
-                raise BackendError("the model has several inputs or outputs, expected one of each")
             # Computing in float16, as it does by default, is what the contract's tolerance for GPUs allows.
             compiled = CompiledModel.from_buffer(model, HardwareAccelerator.GPU, environment)
             if not compiled.is_fully_accelerated():
