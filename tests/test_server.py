@@ -270,6 +270,48 @@ def test_a_viewer_that_never_reads_costs_nothing(int8_file: Converted, monkeypat
             until(lambda: viewers() == 0)
 
 
+JUNK = {
+    "another version": b"GET / HTTP/9.9\r\n\r\n",
+    "an endless address": b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n",
+    "two lengths": b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\nzz",
+    "a TLS hello": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    "half a body": b"POST /save HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nabc",
+    "half a WebSocket": b"GET /live HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+    "no WebSocket frame": b"GET /live HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\xff\xff\xff\xff\xff\xff",
+}
+
+
+def test_junk_is_answered_or_dropped_without_a_word(int8_file: Converted, capfd: pytest.CaptureFixture[str]) -> None:
+    with running(int8_file) as app:
+        host, port = re.search(r"//(.*):(\d+)/", app.address).groups()  # type: ignore[union-attr]
+        for junk in JUNK.values():
+            with socket.create_connection((host, int(port))) as line:
+                line.sendall(junk)
+                line.settimeout(0.3)
+                with contextlib.suppress(TimeoutError, ConnectionError):
+                    line.recv(100)
+        assert ask(app.address)[0] == 200
+    assert capfd.readouterr() == ("", "")
+
+
+def test_connections_that_say_nothing_are_bounded(int8_file: Converted) -> None:
+    with running(int8_file, viewers=1) as app, contextlib.ExitStack() as idle:
+        host, port = re.search(r"//(.*):(\d+)/", app.address).groups()  # type: ignore[union-attr]
+        before = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").is_dir() else 0
+        lines = [idle.enter_context(socket.create_connection((host, int(port)))) for _ in range(100)]
+        lines[-1].settimeout(10)
+        assert lines[-1].recv(1) == b""  # hung up
+        if before:
+            held = len(list(Path("/proc/self/fd").iterdir())) - before
+            assert held < 100 + 1 + 64 + 5  # ours, and the server's side of those it took
+    assert not our_pages()
+
+
+def our_pages() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("edgesdk")]
+
+
 def test_two_apps_on_one_port(int8_file: Converted) -> None:
     with running(int8_file) as app:
         port = app.address.rpartition(":")[2].strip("/")

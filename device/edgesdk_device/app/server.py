@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import json
+import logging
 import os
 import socket
 import threading
@@ -31,11 +32,15 @@ try:
 except ImportError as missing:
     raise MissingPackageError("aiohttp", "app", "the web page") from missing
 
+#: aiohttp tells every malformed request with its traceback: to who configures logging, not to the terminal.
+LOG = logging.getLogger(__name__)
+LOG.addHandler(logging.NullHandler())
 PAGE = {"/": "index.html", "/page.css": "page.css", "/page.js": "page.js", "/icon.svg": "icon.svg"}
 TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 RECENT = 50
 LARGEST_REQUEST = 4096
 HEARTBEAT_S = 15.0
+SPARE_CONNECTIONS = 64
 TOKEN_VARIABLE = "EDGESDK_TOKEN"
 
 
@@ -115,13 +120,19 @@ class PageServer:
         app.add_routes([web.get(path, self._page) for path in PAGE])
         app.add_routes([web.get("/live", self._live), web.get("/state.json", self._state)])
         app.add_routes([web.get("/frame.jpg", self._frame), web.post("/save", self._save)])
-        runner = web.AppRunner(app, access_log=None, keepalive_timeout=HEARTBEAT_S, shutdown_timeout=1.0)
+        runner = web.AppRunner(app, access_log=None, logger=LOG, keepalive_timeout=HEARTBEAT_S, shutdown_timeout=1.0)
         await runner.setup()
-        await web.SockSite(runner, listening).start()
+        server = runner.server
+        assert server is not None
+        most = self._settings.viewers + SPARE_CONNECTIONS
+        listener = await self._loop.create_server(
+            lambda: server() if len(server.connections) < most else _Full(), sock=listening
+        )
         self._ready.set_result(None)
         pump = asyncio.create_task(self._pump())
         await self._over.wait()
         pump.cancel()
+        listener.close()
         await asyncio.gather(*(viewer.leave("edgesdk stopped") for viewer in self._viewers))
         await runner.cleanup()
 
@@ -215,6 +226,13 @@ class PageServer:
         name = f"{path.parent.name}/{path.name}"
         self._tell(Event(kind="saved", at=time.monotonic(), label=label, frame=frame.index, text=name))
         return name
+
+
+class _Full(asyncio.Protocol):
+    """Hangs up at once: connections that say nothing must not use up the process's descriptors."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
 
 
 def _refusal(status: int, text: str) -> web.Response:
