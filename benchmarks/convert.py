@@ -2,22 +2,24 @@
 
     python benchmarks/convert.py [--shared DIR] [--work DIR] [--only TABLE]    about an hour on 2 cores
 
-Writes benchmarks/results/<board>/convert_<name>.md and .json, one pair a table. With --work what was learned stays
-there, and a second call goes on from it.
+Writes benchmarks/results/<board>/convert_<name>.md and .json, one pair a table. With --work what was learned and the
+files stay there: a second call makes only what is missing, and measures the milliseconds anew.
 """
 
 import argparse
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from results import save
 
-from edgesdk import verbs
+from edgesdk import modelfile, verbs
 from edgesdk.contract import Contract
+from edgesdk.errors import EdgeSDKError
+from edgesdk.progress import remark
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 IMAGENET = "datasets/imagenet_sample"
@@ -78,6 +80,7 @@ LEARNED: dict[str, dict[str, Any]] = {
     "prune 0.8, cluster 16": {"prune": 0.8, "cluster": 16},
     "prune 0.8, cluster 16, qat": {"prune": 0.8, "cluster": 16, "qat": True},
 }
+RUNTIMES = ("litert", "tflite-runtime")
 HEAD = ("recipe", "top-1", "agreement", "dB", "kB", "kB gzipped", "zeros", "ms LiteRT", "ms tflite-runtime")
 
 
@@ -89,24 +92,29 @@ def precisions(work: Path, shared: Path, network: Network, recipes: dict[str, di
         folder = work / f"{slug}.run"
         verbs.train(source.pop("data"), **network.options(shared), out=folder, resume=True, quiet=False)
         source = {"model": folder}
-    made = {
-        name: verbs.convert(**source, **recipe, out=work / f"{slug}_{index}.tflite", quiet=False)
-        for index, (name, recipe) in enumerate(recipes.items())
-    }
-    paths = [file.path for file in made.values()]
-    measured = verbs.bench(paths, backends=("litert", "tflite-runtime"), quick=True, quiet=False)
+    made: dict[str, Contract] = {}
+    refused: dict[str, str] = {}
+    files = {name: work / f"{slug}_{name.replace(', ', '_').replace(' ', '')}.tflite" for name in recipes}
+    for name, recipe in recipes.items():
+        try:
+            made[name] = convert(source, recipe, files[name])
+        except EdgeSDKError as error:
+            refused[name] = str(error)
+    paths = [files[name] for name in made]
+    measured = verbs.bench(paths, backends=RUNTIMES, quick=True, quiet=False)
     ms = {(Path(row.path).name, row.backend): row.invoke_ms.p50 for row in measured}
     rows = []
-    for name, file in made.items():
-        times = [ms.get((file.path.name, backend)) for backend in ("litert", "tflite-runtime")]
-        rows.append((name, *_facts(file.contract), *("refused" if time is None else f"{time:.2f}" for time in times)))
-    proved = next(iter(made.values())).contract.measured.accuracy
+    for name, contract in made.items():
+        times = [ms.get((files[name].name, backend)) for backend in RUNTIMES]
+        rows.append((name, *_facts(contract), *("refused" if time is None else f"{time:.2f}" for time in times)))
+    proved = next(iter(made.values())).measured.accuracy
     assert proved is not None
     note = (
         f"{network.title}: the float network has {100 * proved.float:.2f} % of {proved.n} test images; int8 files take "
         f"and give uint8; 1 thread, quick medians, {measured[0].board}"
     )
-    _write(f"convert_{slug}", HEAD, rows, note, {name: file.to_json() for name, file in made.items()})
+    note += "".join(f"\n\n{name} was refused: {reason}" for name, reason in refused.items())
+    _write(f"convert_{slug}", HEAD, rows, note, made)
 
 
 def repairs(work: Path, shared: Path) -> None:
@@ -117,27 +125,34 @@ def repairs(work: Path, shared: Path) -> None:
         network = Network(
             arch="mobilenet_v1", width=width, res=res, weights=f"models/keras/mobilenet_v1_{weights}.h5", data=IMAGENET
         )
+        source = {"data": shared / network.data, **network.options(shared)}
         for names in ((), ("equalize",), ("correct_biases",), ("equalize", "correct_biases")):
-            out = work / "repaired.tflite"
-            made = verbs.convert(
-                data=shared / network.data, **network.options(shared), repairs=names, out=out, quiet=False
-            )
-            measured = made.contract.measured.accuracy
+            title = " + ".join(names) or "none"
+            out = work / f"repaired_{width:g}_{res}_{'_'.join(names) or 'none'}.tflite"
+            contract = convert(source, {"repairs": names}, out)
+            measured = contract.measured.accuracy
             assert measured is not None
-            kept = f"{100 * measured.final / measured.float:.1f} %"
             rows.append(
                 (
                     f"{width:g}-{res}",
-                    " + ".join(names) or "none",
+                    title,
                     f"{100 * measured.float:.2f} %",
                     f"{100 * measured.final:.2f} %",
-                    kept,
+                    f"{100 * measured.final / measured.float:.1f} %",
                     f"{100 * measured.agreement:.1f} %",
-                    f"{made.contract.measured.signal_to_noise_db:.1f}",
+                    f"{contract.measured.signal_to_noise_db:.1f}",
                 )
             )
-            facts[f"{width:g}-{res} {'+'.join(names) or 'none'}"] = made.to_json()
+            facts[f"{width:g}-{res} {title}"] = contract
     _write("convert_repairs", head, rows, "MobileNet V1, int8, 700 ImageNet photos, one a class", facts)
+
+
+def convert(source: dict[str, Any], recipe: dict[str, Any], out: Path) -> Contract:
+    """What a file says of itself; it is made unless it is there."""
+    if not out.exists():
+        remark(f"making {out.name}", quiet=False)
+        verbs.convert(**source, **recipe, out=out, quiet=False)
+    return modelfile.read(out).required_contract()
 
 
 def _facts(contract: Contract) -> tuple[str, ...]:
@@ -153,14 +168,21 @@ def _facts(contract: Contract) -> tuple[str, ...]:
     )
 
 
-def _write(
-    name: str, head: Sequence[str], rows: Sequence[Sequence[str]], note: str, facts: dict[str, dict[str, Any]]
-) -> None:
+def _write(name: str, head: Sequence[str], rows: Sequence[Sequence[str]], note: str, made: dict[str, Contract]) -> None:
     lines = [head, ["---"] * len(head), *rows]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     print(f"{table}\n\n{note}")
     save(f"{name}.md", f"{table}\n\n{note}")
-    save(f"{name}.json", json.dumps({key: value | {"path": ""} for key, value in facts.items()}, indent=1))
+    facts = {
+        key: {
+            "recipe": asdict(contract.recipe),
+            "measured": asdict(contract.measured),
+            "attempts": [asdict(attempt) for attempt in contract.attempts],
+            "ran": [asdict(ran) for ran in contract.ran],
+        }
+        for key, contract in made.items()
+    }
+    save(f"{name}.json", json.dumps(facts, indent=1))
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from edgesdk.atomic import make_folder, write_bytes
 from edgesdk.errors import RunError
 from edgesdk.preprocess import ImageInput
 from edgesdk_convert.compress import Lesson
-from edgesdk_train.distill import distillation
+from edgesdk_train.distill import distillation, every_channel
 from edgesdk_train.loop import CHECKPOINT_FILE, Stage, run_stage
 from edgesdk_train.transfer import freeze_batchnorm
 
@@ -52,6 +52,7 @@ def finetune(
     epochs: int,
     rate: float,
     teacher: Any = None,
+    features: bool = False,
     after_step: Callable[[], None] | None = None,
     quiet: bool,
 ) -> None:
@@ -65,6 +66,7 @@ def finetune(
         parent: the model before it was wrapped; other weights there are another lesson.
         epochs, rate: see `Stage`; the lesson's own epochs come first.
         teacher: whose answers it learns; the parent if None.
+        features: it learns what the teacher's convolutions compute too; for a model of the same layers.
         after_step: called after each step of the optimizer.
 
     Raises:
@@ -81,6 +83,7 @@ def finetune(
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise RunError(f"{kept} is damaged ({error}): remove {folder} and convert again") from error
         return
+    taught_by = teacher or parent
     run_stage(
         model,
         how,
@@ -88,7 +91,7 @@ def finetune(
         lesson.val,
         image_input,
         make_folder(folder),
-        objective=distillation(model, teacher or parent, {}),
+        objective=distillation(model, taught_by, every_channel(taught_by) if features else {}),
         resume=True,
         quiet=quiet,
         after_step=after_step,
