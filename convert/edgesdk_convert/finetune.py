@@ -51,22 +51,20 @@ def finetune(
     *,
     epochs: int,
     rate: float,
-    teacher: Any = None,
     features: bool = False,
     after_step: Callable[[], None] | None = None,
     quiet: bool,
 ) -> None:
     """Teach a wrapped model in place, or give it the weights that an earlier call taught it.
 
-    It learns from another network's answers, batch-norm frozen.
+    It learns from its parent's answers, batch-norm frozen.
 
     Args:
         model: what learns.
         name: of the step, such as "prune 0.8".
-        parent: the model before it was wrapped; other weights there are another lesson.
+        parent: the model before the step; other weights there are another lesson.
         epochs, rate: see `Stage`; the lesson's own epochs come first.
-        teacher: whose answers it learns; the parent if None.
-        features: it learns what the teacher's convolutions compute too; for a model of the same layers.
+        features: it learns what the parent's convolutions compute too; for a model of the same layers.
         after_step: called after each step of the optimizer.
 
     Raises:
@@ -83,7 +81,6 @@ def finetune(
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise RunError(f"{kept} is damaged ({error}): remove {folder} and convert again") from error
         return
-    taught_by = teacher or parent
     run_stage(
         model,
         how,
@@ -91,7 +88,7 @@ def finetune(
         lesson.val,
         image_input,
         make_folder(folder),
-        objective=distillation(model, taught_by, every_channel(taught_by) if features else {}),
+        objective=distillation(model, parent, every_channel(parent) if features else {}),
         resume=True,
         quiet=quiet,
         after_step=after_step,

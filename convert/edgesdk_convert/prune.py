@@ -1,8 +1,9 @@
-"""Pruning: weights become zero in rounds, and what stays makes up for them.
+"""Pruning: weights become zero, and what stays makes up for them.
 
-M. Zhu and S. Gupta, To prune, or not to prune, arXiv 1710.01878: the share of zeros rises round by round, and the
-network learns on in between, here from what it answered with all its weights. Which weights go is found by
-`edgesdk_convert.sparse`, on photos without labels. On a few hundred photos learning alone does not get there.
+Which weights go, and what the others become, `edgesdk_convert.sparse` finds on photos without labels; then the network
+learns from what it computed with all its weights, and the zeros stay. On a thousand photos learning alone does not get
+there: with zeros that rise epoch by epoch (M. Zhu and S. Gupta, arXiv 1710.01878) flowers5 0.75-160 ended at a test
+top-1 of 0.66, dense 0.89.
 
 Zeros buy bytes after compression, not milliseconds.
 """
@@ -14,50 +15,51 @@ import numpy as np
 import tensorflow as tf
 
 from edgesdk.preprocess import ImageInput, Pixels
+from edgesdk.progress import remark
 from edgesdk_convert.compress import Lesson
 from edgesdk_convert.finetune import copied, finetune
 from edgesdk_convert.sparse import sparse_kernels
 from edgesdk_train.cut import trace_channels
 from edgesdk_train.reconstruct import draw_photos, measure_readers, set_kernel
 
-ROUNDS = 2
-ROUND_EPOCHS, LAST_EPOCHS = 2, 6
+# Zeros in two steps (70 %, two epochs, 80 %) were no closer to the dense network than all at once.
+EPOCHS = 10
 RATE = 1e-4
 FEWEST_WEIGHTS = 1024  # in a layer; the first convolution's few hundred buy nothing and see every pixel
 
 
 def prune(model: Any, sparsity: float, image_input: ImageInput, lesson: Lesson, *, quiet: bool) -> tuple[Any, str]:
-    """A copy of a network with zeros among the weights of every large layer, and what was done in words.
+    """A copy of a network with zeros among the weights of its large layers, and what was done in words.
 
     Depthwise kernels stay: they are 2 % of MobileNet V1 0.75's weights.
 
     Args:
         model: a functional `tf_keras.Model`.
-        sparsity: share of zeros in each layer that is pruned.
+        sparsity: share of zeros in all these layers together; those that stand it better get more.
     """
-    photos, pruned = draw_photos(lesson.train.pixels, lesson.seed), model
-    for number in range(1, ROUNDS + 1):
-        share = sparsity * (1 - (1 - number / ROUNDS) ** 3)
-        before, pruned = pruned, drop_weights(pruned, share, photos, image_input, seed=lesson.seed)
-        finetune(
-            pruned,
-            f"prune {share:.4g}",
-            before,
-            image_input,
-            lesson,
-            teacher=model,
-            features=True,
-            epochs=lesson.epochs or (LAST_EPOCHS if number == ROUNDS else ROUND_EPOCHS),
-            rate=RATE,
-            after_step=_zero_keeper(pruned),
-            quiet=quiet,
-        )
-    count = sum(prunable(layer) for layer in model.layers)
-    return pruned, f"pruned {count} layers to {100 * sparsity:g} % zeros"
+    remark(f"choosing {sparsity:.0%} of the weights that the answers need least", quiet=quiet)
+    photos = draw_photos(lesson.train.pixels, lesson.seed)
+    pruned = drop_weights(model, sparsity, photos, image_input, seed=lesson.seed)
+    finetune(
+        pruned,
+        f"prune {sparsity:g}",
+        model,
+        image_input,
+        lesson,
+        epochs=lesson.epochs or EPOCHS,
+        rate=RATE,
+        features=True,
+        after_step=_zero_keeper(pruned),
+        quiet=quiet,
+    )
+    shares = [float((layer.kernel.numpy() == 0).mean()) for layer in pruned.layers if prunable(layer)]
+    few, many = min(shares, default=0), max(shares, default=0)
+    words = f"pruned {len(shares)} layers to {100 * sparsity:g} % zeros together, {few:.0%} to {many:.0%} each"
+    return pruned, words
 
 
 def drop_weights(model: Any, share: float, photos: Pixels, image_input: ImageInput, *, seed: int) -> Any:
-    """A copy in which the smallest weights of each prunable layer are zero and the others refitted.
+    """A copy in which `share` of the prunable layers' weights are zero and the others refitted.
 
     Args:
         photos: uint8 [n, height, width, channels], unlabelled.
