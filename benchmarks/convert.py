@@ -1,4 +1,4 @@
-"""Every precision and what is learned on the way, on two networks and both runtimes; the repairs on and off.
+"""Every precision and what is learned on the way, on two networks and both runtimes; the repairs on and off; the gate.
 
     python benchmarks/convert.py [--shared DIR] [--work DIR] [--only TABLE]    about an hour on 2 cores
 
@@ -8,6 +8,7 @@ files stay there: a second call makes only what is missing, and measures the mil
 
 import argparse
 import json
+import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -20,6 +21,7 @@ from edgesdk import modelfile, verbs
 from edgesdk.contract import Contract
 from edgesdk.errors import EdgeSDKError
 from edgesdk.progress import remark
+from edgesdk.runfolder import MODEL_FILE
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 IMAGENET = "datasets/imagenet_sample"
@@ -39,6 +41,11 @@ class Network:
     def title(self) -> str:
         """Such as "mobilenet_v1 0.75-160, flowers5"."""
         return f"{self.arch} {self.width:g}-{self.res}, {Path(self.data).name}"
+
+    @property
+    def slug(self) -> str:
+        """The same in a file's name."""
+        return f"{self.arch}_{self.width:g}_{self.res}_{Path(self.data).name}"
 
     def options(self, shared: Path) -> dict[str, Any]:
         """For `verbs.convert` and `verbs.train`."""
@@ -86,12 +93,10 @@ HEAD = ("recipe", "top-1", "agreement", "dB", "kB", "kB gzipped", "zeros", "ms L
 
 def precisions(work: Path, shared: Path, network: Network, recipes: dict[str, dict[str, Any]]) -> None:
     """One network by every recipe, proved in both runtimes and measured in one run."""
-    slug = f"{network.arch}_{network.width:g}_{network.res}_{Path(network.data).name}"
+    slug = network.slug
     source: dict[str, Any] = {"data": shared / network.data, **network.options(shared)}
     if network.data != IMAGENET:
-        folder = work / f"{slug}.run"
-        verbs.train(source.pop("data"), **network.options(shared), out=folder, resume=True, quiet=False)
-        source = {"model": folder}
+        source = {"model": _learned(work, shared, network)}
     made: dict[str, Contract] = {}
     refused: dict[str, str] = {}
     files = {name: work / f"{slug}_{name.replace(', ', '_').replace(' ', '')}.tflite" for name in recipes}
@@ -147,6 +152,53 @@ def repairs(work: Path, shared: Path) -> None:
     _write("convert_repairs", head, rows, "MobileNet V1, int8, 700 ImageNet photos, one a class", facts)
 
 
+def fragile(work: Path, shared: Path) -> None:
+    """What `--max-drop 1` does to a network that plain int8 ruins: the flowers' with one layer's channels far apart."""
+    learned, folder = _learned(work, shared, FLOWERS_V1), work / "fragile.run"
+    if not folder.exists():
+        shutil.copytree(learned, folder)
+        _spread_channels(folder / MODEL_FILE)
+    contract = convert({"model": folder}, {"max_drop": 1.0}, work / "fragile.tflite")
+    rows = []
+    for attempt in contract.attempts:
+        assert attempt.top1 is not None
+        assert attempt.agreement is not None
+        verdict = "passes" if attempt.passed else "fails"
+        numbers = (100 * attempt.top1, 100 * attempt.agreement, attempt.signal_to_noise_db)
+        rows.append((attempt.step, *(f"{number:.1f}" for number in numbers), verdict))
+    proved = contract.measured.accuracy
+    assert proved is not None
+    note = (
+        f"{FLOWERS_V1.title}, every other channel behind conv_pw_3 ten thousand times smaller and its reader's weights "
+        f"as much larger: the float network has {100 * proved.float:.2f} % of {proved.n} test images as before"
+    )
+    _write("convert_fragile", ("tried", "top-1, %", "agreement, %", "dB", "--max-drop 1"), rows, note, {"": contract})
+
+
+def _spread_channels(path: Path) -> None:
+    """Make half of one layer's channels small in a Keras file, and what reads them large: it answers as before."""
+    import numpy as np
+
+    from edgesdk_convert.load import load_network
+
+    network = load_network(path)
+    before, after = network.get_layer("conv_pw_3_bn"), network.get_layer("conv_dw_4")
+    gamma, beta, mean, variance = before.get_weights()
+    # Clipping at 6 would not scale: a channel that reaches it stays whole.
+    small = (np.arange(len(gamma)) % 2 == 1) & (beta + 4 * np.abs(gamma) < 6)
+    factor = np.where(small, 1e-4, 1.0)
+    before.set_weights([gamma * factor, beta * factor, mean, variance])
+    after.set_weights([after.get_weights()[0] / factor[:, None]])
+    network.save(path)
+
+
+def _learned(work: Path, shared: Path, network: Network) -> Path:
+    """The run folder of a network, learned unless it is there."""
+    folder = work / f"{network.slug}.run"
+    verbs.train(shared / network.data, **network.options(shared), out=folder, resume=True, quiet=False)
+    return folder
+
+
 def convert(source: dict[str, Any], recipe: dict[str, Any], out: Path) -> Contract:
     """What a file says of itself; it is made unless it is there."""
     if not out.exists():
@@ -191,6 +243,7 @@ def main() -> None:
         "flowers5, V2": lambda work, shared: precisions(work, shared, FLOWERS_V2, PRECISIONS | LEARNED),
         "ImageNet": lambda work, shared: precisions(work, shared, IMAGENET_V1, PRECISIONS),
         "repairs": repairs,
+        "fragile": fragile,
     }
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("--shared", type=Path, default=SHARED)

@@ -23,7 +23,7 @@ from edgesdk_train.cut import trace_channels
 from edgesdk_train.reconstruct import draw_photos, measure_readers, set_kernel
 
 # Zeros in two steps (70 %, two epochs, 80 %) were no closer to the dense network than all at once.
-EPOCHS = 10
+EPOCHS = 8
 RATE = 1e-4
 FEWEST_WEIGHTS = 1024  # in a layer; the first convolution's few hundred buy nothing and see every pixel
 
