@@ -149,7 +149,7 @@ def repairs(work: Path, shared: Path) -> None:
                 )
             )
             facts[f"{width:g}-{res} {title}"] = contract
-    note = "MobileNet V1, int8, 700 ImageNet photos, one a class; repairs are kept where they lessen the noise on 100 others"
+    note = "MobileNet V1, int8, 700 ImageNet photos; repairs are kept where they lessen the noise on 100 others"
     _write("convert_repairs", head, rows, note, facts)
 
 
