@@ -96,7 +96,7 @@ class ModelSpec:
         return f"{self.arch}_{self.width:g}_{self.res}"
 
 
-def make_spec(arch: str | None = None, width: float | None = None, res: int | None = None, classes: int = 2) -> ModelSpec:
+def make_spec(arch: str | None, width: float | None, res: int | None, classes: int = 2) -> ModelSpec:
     """The spec of what was said; what was not said is MobileNet V1, width 1 and the architecture's own resolution.
 
     Raises:

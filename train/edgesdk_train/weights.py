@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from edgesdk.atomic import make_folder, write_bytes
 from edgesdk.cache import cache_folder
+from edgesdk.data import Dataset
 from edgesdk.errors import WeightsError
 from edgesdk.spec import ModelSpec
 
@@ -157,6 +158,34 @@ def head_classes(pretrained: Pretrained) -> int | None:
     """
     arrays = pretrained.layers[-1][1]
     return int(arrays[0].shape[-1]) if len(arrays) == 2 and arrays[0].ndim in (2, 4) else None
+
+
+def labels_of(pretrained: Pretrained) -> tuple[str, ...]:
+    """What the file's head tells apart: ImageNet's labels where it knows 1000 classes.
+
+    Raises:
+        WeightsError: if it has no head, or one for other classes, whose names no weights file holds.
+    """
+    known, (names, _) = head_classes(pretrained), imagenet_labels()
+    if known != len(names):
+        raise WeightsError(
+            f"{pretrained.name} has "
+            + ("no classes" if known is None else f"{known} classes of unknown names")
+            + ": add --data DIR (DATA of train) to learn a new last layer"
+        )
+    return names
+
+
+def tells_apart(pretrained: Pretrained, dataset: Dataset) -> bool:
+    """Whether the file's head knows the very classes of these photos."""
+    names, _ = imagenet_labels()
+    return head_classes(pretrained) == len(names) and same_classes(dataset, names)
+
+
+def same_classes(dataset: Dataset, labels: tuple[str, ...]) -> bool:
+    """Whether the photos' classes are these labels, in this order; ImageNet's may go by their WordNet ids."""
+    names, synsets = imagenet_labels()
+    return dataset.classes == labels or (labels == names and dataset.synsets == synsets)
 
 
 def load_weights(model: Any, pretrained: Pretrained) -> bool:

@@ -6,9 +6,10 @@
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from edgesdk.progress import remark
 from edgesdk.spec import ModelSpec
 from edgesdk_train.models import (
     alexnet,
@@ -22,7 +23,7 @@ from edgesdk_train.models import (
     vgg,
 )
 
-__all__ = ["MODELS", "Architecture", "architecture", "build_model", "outline_model"]
+__all__ = ["MODELS", "Architecture", "architecture", "build_model", "outline_model", "remark_channels"]
 
 BATCH_NORM_RATE = 3e-3
 # Without batch-norm Adam at three times this rate left VGG and GoogLeNet at chance.
@@ -107,3 +108,27 @@ def outline_model(spec: ModelSpec) -> Any:
         warnings.simplefilter("ignore")
         keras.backend.set_learning_phase(0)  # of this graph alone; else each batch-norm is built twice
         return build_model(spec)
+
+
+def remark_channels(spec: ModelSpec, *, quiet: bool) -> None:
+    """Say which channels a network really has where its width rounds them to a tenth more or less than it says."""
+    if spec.width == 1 or quiet:
+        return
+    whole, scaled = (
+        {layer.name: layer.filters for layer in outline_model(item).layers if getattr(layer, "filters", None)}
+        for item in (replace(spec, width=1.0), spec)
+    )
+    del scaled["logits"]
+    rounded = [
+        f"{name} {channels} for {spec.width * whole[name]:.3g}"
+        for name, channels in scaled.items()
+        if channels != whole[name]  # some layers keep theirs at any width
+        and abs(channels - spec.width * whole[name]) > 0.1 * spec.width * whole[name]
+    ]
+    if rounded:
+        shown = ", ".join(rounded[:4]) + (", ..." if len(rounded) > 4 else "")
+        remark(
+            f"width {spec.width:g} of {spec.arch} rounds the channels of {len(rounded)} of its {len(scaled)} "
+            f"convolutions: {shown}; other widths may give the same network",
+            quiet=quiet,
+        )

@@ -73,7 +73,7 @@ def dropout(x: Any, rate: float, name: str) -> Any:
 
 
 def classify(image: Any, features: Any, spec: ModelSpec) -> Any:
-    """The network from `image` to probabilities: a last layer `logits` on `features`, [batch, 1, 1, n], and a softmax."""
+    """The network from `image` on: a last layer `logits` reads `features`, [batch, 1, 1, n], and a softmax follows."""
     x = keras.layers.Conv2D(spec.classes, 1, name="logits")(features)
     x = keras.layers.Flatten(name="flat")(x)
     return keras.Model(image, keras.layers.Softmax(name="probabilities")(x), name=spec.arch)
