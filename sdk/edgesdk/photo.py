@@ -48,7 +48,8 @@ class Photo:
             DataError: if its file cannot be read.
         """
         if self.content is not None:
-            digest = hashlib.sha256(memoryview(self.content))
+            content = self.content if isinstance(self.content, bytes) else self.content.tobytes()
+            digest = hashlib.sha256(content)
         else:
             try:
                 with self.path.open("rb") as file:

@@ -9,7 +9,7 @@ from edgesdk.errors import WeightsError
 from edgesdk.preprocess import ImageInput, Pixels
 from edgesdk.spec import ModelSpec
 from edgesdk_train.cut import cut, trace_channels
-from edgesdk_train.models import build_model
+from edgesdk_train.models import outline_model
 from edgesdk_train.reconstruct import draw_photos, measure_readers, refit, removal_steps
 from edgesdk_train.weights import Pretrained, head_classes, match_layers
 
@@ -22,9 +22,9 @@ def wider_spec(spec: ModelSpec, pretrained: Pretrained) -> ModelSpec | None:
     The width is read from the channels: each layer's number of them, divided by the layer's at width 1, suggests one,
     and the first whose network the weights fit is it.
     """
-    if _fits(build_model(spec), pretrained):
+    if _fits(outline_model(spec), pretrained):
         return None
-    whole = [layer for layer in build_model(replace(spec, width=1.0)).layers if layer.weights]
+    whole = [layer for layer in outline_model(replace(spec, width=1.0)).layers if layer.weights]
     channels = [
         (arrays[0].shape[-1], layer.weights[0].shape[-1])
         for layer, (_, arrays) in zip(whole, pretrained.layers, strict=False)
@@ -32,7 +32,7 @@ def wider_spec(spec: ModelSpec, pretrained: Pretrained) -> ModelSpec | None:
     for width in dict.fromkeys(found / base for found, base in sorted(channels, reverse=True)):
         if spec.width < width <= 4:
             wider = replace(spec, width=width, classes=head_classes(pretrained) or spec.classes)
-            if _fits(build_model(wider), pretrained):
+            if _fits(outline_model(wider), pretrained):
                 return wider
     return None
 
