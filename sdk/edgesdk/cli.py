@@ -15,6 +15,7 @@ from edgesdk.choice import name_place, name_runtime
 from edgesdk.errors import EdgeSDKError
 from edgesdk.parser import build_parser
 from edgesdk.progress import remark
+from edgesdk.runfolder import name_run_folder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,10 +61,13 @@ def train(options: argparse.Namespace) -> int:
         out=options.out,
         quiet=options.quiet,
     )
-    folder = options.out or f"{done.spec.name}_{done.source.dataset}.run"
+    folder = options.out or name_run_folder(done.spec, done.source.dataset)
     if options.json:
         return _print_json({"path": str(folder), **asdict(done)})
-    print(f"{folder}: {_percent(done.top1)} of {done.top1_n} test images right")
+    if done.top1 is None:
+        print(f"{folder}: {done.source.weights} as they are, {len(done.classes)} classes")
+    else:
+        print(f"{folder}: {_percent(done.top1)} of {done.top1_n} test images right")
     for true, answered, count in done.confusions[:3]:
         print(f"  {count} x {true} taken for {answered}")
     print(f"next: edgesdk convert {folder}")

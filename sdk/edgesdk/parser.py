@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from edgesdk import __version__
 from edgesdk.recipe import RECIPES
-from edgesdk.spec import ARCHITECTURES
+from edgesdk.spec import ARCHITECTURES, DEFAULT_ARCH
 
 DESCRIPTION = "From a folder of photos to a proved .tflite on a camera device."
 
@@ -46,7 +46,9 @@ def build_parser() -> argparse.ArgumentParser:
         return sub
 
     command = add("train", "learn the classes of a folder of photos", "edgesdk train photos/ --width 0.75 --res 160")
-    command.add_argument("data", metavar="DATA", help="one subfolder of photos a class, or digits")
+    command.add_argument(
+        "data", metavar="DATA", nargs="?", help="one subfolder of photos a class, a .tar of them, an .npz, or digits"
+    )
     _add_network(command)
     command.add_argument("--weights", default="none", metavar="W", help="imagenet, a Keras .h5 file or none (default)")
     _add_learning(command)
@@ -188,10 +190,15 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_network(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--arch", default=ARCHITECTURES[0], metavar="A", help=f"{', '.join(ARCHITECTURES)} (default {ARCHITECTURES[0]})"
+        "--arch", default=DEFAULT_ARCH, metavar="A", help=f"{', '.join(ARCHITECTURES)} (default {DEFAULT_ARCH})"
     )
     command.add_argument("--width", type=float, default=1.0, metavar="W", help="width multiplier (default 1.0)")
-    command.add_argument("--res", type=int, default=224, metavar="R", help="input pixels a side (default 224)")
+    command.add_argument(
+        "--res",
+        type=int,
+        metavar="R",
+        help="input pixels a side (default: the paper's, 224 for most, 227 for AlexNet, 32 for LeNet and the ConvNet)",
+    )
     command.add_argument(
         "--resize",
         default="crop",
@@ -207,7 +214,9 @@ def _add_learning(command: argparse.ArgumentParser) -> None:
         choices=("auto", "head", "finetune", "scratch"),
         help="new last layer only, then everything, or everything from nothing (default auto)",
     )
-    command.add_argument("--epochs", type=int, default=0, metavar="N", help="default: by the amount of data")
+    command.add_argument(
+        "--epochs", type=int, metavar="N", help="default: by the amount of data; 0 takes the weights as they are"
+    )
     command.add_argument("--batch", type=int, default=32, metavar="N", help="images a step (default 32)")
     command.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random (default 0)")
     command.add_argument("--no-flip", action="store_true", help="a mirrored photo would be another class")

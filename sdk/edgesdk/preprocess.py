@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesdk.errors import DataError
+from edgesdk.spec import Color, ModelSpec, shown
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -43,7 +44,7 @@ class ImageInput:
     height: int
     width: int
     channels: int = 3
-    color: Literal["rgb", "gray"] = "rgb"
+    color: Color = "rgb"
     resize: Resize = "crop"
     interpolation: Literal["linear", "nearest"] = "linear"
     mean: float = 128.0
@@ -61,6 +62,14 @@ class ImageInput:
     def shape(self) -> tuple[int, int, int]:
         """(height, width, channels)."""
         return self.height, self.width, self.channels
+
+
+def input_of(spec: ModelSpec, resize: Resize = "crop") -> ImageInput:
+    """The input of a network that edgesdk builds: its resolution, in the colours that its architecture is shown."""
+    color = shown(spec.arch).color
+    return ImageInput(
+        height=spec.res, width=spec.res, channels={"rgb": 3, "gray": 1}[color], color=color, resize=resize
+    )
 
 
 def read_photo(path: Path | str) -> Pixels:

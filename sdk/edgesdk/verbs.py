@@ -13,10 +13,10 @@ from edgesdk.choice import name_runtime
 from edgesdk.conversion import convert
 from edgesdk.data import read_dataset
 from edgesdk.measurement import Measurement, OnAndroid, Refused
-from edgesdk.preprocess import ImageInput, Resize
+from edgesdk.preprocess import Resize, input_of
 from edgesdk.results import Check, Verified
 from edgesdk.runfolder import Learning, Run, Transfer, name_run_folder
-from edgesdk.spec import ModelSpec
+from edgesdk.spec import DEFAULT_ARCH, make_spec
 
 if TYPE_CHECKING:
     from edgesdk_convert.coverage import Coverage
@@ -29,14 +29,14 @@ __all__ = ["Inspected", "bench", "bench_android", "convert", "doctor", "inspect"
 
 
 def train(
-    data: Path | str,
+    data: Path | str | None = None,
     *,
-    arch: str = "mobilenet_v1",
+    arch: str = DEFAULT_ARCH,
     width: float = 1.0,
-    res: int = 224,
+    res: int | None = None,
     weights: str = "none",
     transfer: Transfer = "auto",
-    epochs: int = 0,
+    epochs: int | None = None,
     batch: int = 32,
     seed: int = 0,
     flip: bool = True,
@@ -48,6 +48,7 @@ def train(
     """Teach a network to tell the classes of `data` apart; see `edgesdk train --help` for each option.
 
     Args:
+        data: None with `epochs=0`: published weights as they are, with the classes that they tell apart.
         out: the run folder; `<model>_<data>.run` in the working folder if None.
 
     Returns:
@@ -56,8 +57,20 @@ def train(
     Raises:
         EdgeSDKError, ValueError: one sentence each.
     """
-    spec = ModelSpec(arch=arch, width=width, res=res, classes=2)
+    spec = make_spec(arch, width, res)
     learning = Learning(transfer=transfer, epochs=epochs, batch=batch, seed=seed, flip=flip)
+    if data is None:
+        if epochs != 0:
+            raise ValueError("no DATA to learn from: name photos, or take --weights as they are with --epochs 0")
+        from edgesdk_train.learn import take_weights
+
+        folder = Path(out) if out is not None else name_run_folder(spec, "")
+        return take_weights(spec, input_of(spec, resize), weights=weights, learning=learning, folder=folder)
+    if epochs == 0:
+        raise ValueError(
+            f"epochs is 0, which learns nothing from {data}: leave DATA out to take --weights as they are, or learn a "
+            "last layer with --transfer head"
+        )
     dataset = read_dataset(data)
     spec = replace(spec, classes=len(dataset.classes))
     from edgesdk_train.learn import learn
@@ -65,7 +78,7 @@ def train(
     return learn(
         dataset,
         spec,
-        ImageInput(height=res, width=res, resize=resize),
+        input_of(spec, resize),
         data=str(data),
         weights=weights,
         learning=learning,
