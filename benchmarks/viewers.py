@@ -90,7 +90,11 @@ def main() -> int:
         rounds = asyncio.run(measure(options, source, Path(name)))
     result = summary(rounds, options.viewers)
     text = json.dumps({"board": board_name(), **result, "rounds": rounds}, indent=1)
-    print(text) if options.dry else save("viewers.json", text)
+    if options.dry:
+        print(text)
+    else:
+        save("viewers.json", text)
+        save("viewers.md", as_markdown(result))
     print(
         f"{options.viewers} viewers leave {result['ratio']:.3f} of the frame rate (at least {LEAST})", file=sys.stderr
     )
@@ -108,6 +112,21 @@ def summary(rounds: dict[str, list[dict[str, float]]], viewers: int) -> dict[str
         "ratio": watched / alone,
         "least_shown_fps": shown,
     }
+
+
+def as_markdown(result: dict[str, Any]) -> str:
+    """The result as a table."""
+    head = ("viewers", "frames a second", "of the rate without", "the slowest viewer saw")
+    rows = [
+        ("0", f"{result['fps_alone']:.1f}", "1", ""),
+        (
+            str(result["viewers"]),
+            f"{result['fps_watched']:.1f}",
+            f"{result['ratio']:.3f} (at least {LEAST})",
+            f"{result['least_shown_fps']:.1f}",
+        ),
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ("---",) * len(head), *rows))
 
 
 if __name__ == "__main__":
