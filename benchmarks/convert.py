@@ -171,8 +171,9 @@ def fragile(work: Path, shared: Path) -> None:
     proved = contract.measured.accuracy
     assert proved is not None
     note = (
-        f"{FLOWERS_V1.title}, every other channel behind conv_pw_3 ten thousand times smaller and its reader's weights "
-        f"as much larger: the float network has {100 * proved.float:.2f} % of {proved.n} test images as before"
+        f"{FLOWERS_V1.title}, every other channel behind conv_pw_3 that 6 does not clip ten thousand times smaller and "
+        f"its reader's weights as much larger: the float network has {100 * proved.float:.2f} % of {proved.n} test "
+        "images as before"
     )
     _write("convert_fragile", ("tried", "top-1, %", "agreement, %", "dB", "--max-drop 1"), rows, note, {"": contract})
 
