@@ -33,7 +33,7 @@ WRONG_USAGE = {
     "convert --quantize int4": "invalid choice: 'int4'",
     "convert --quantize float32 --io int8": "io is 'int8' for a float32 model",
     "convert --epochs -1": "epochs is -1",
-    "train": "the following arguments are required: DATA",
+    "train": "no DATA to learn from",
     "inspect a b c": "3 files were named, expected one, or two",
     "verify": "the following arguments are required: FILE",
     "bench {file} --backend fast": "backend is 'fast', expected auto or one of litert",
