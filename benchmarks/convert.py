@@ -7,14 +7,12 @@ there, and a second call goes on from it.
 """
 
 import argparse
-import json
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from results import save
+from results import save_table
 
 from edgesdk import verbs
 from edgesdk.contract import Contract
@@ -106,7 +104,7 @@ def precisions(work: Path, shared: Path, network: Network, recipes: dict[str, di
         f"{network.title}: the float network has {100 * proved.float:.2f} % of {proved.n} test images; int8 files take "
         f"and give uint8; 1 thread, quick medians, {measured[0].board}"
     )
-    _write(f"convert_{slug}", HEAD, rows, note, {name: file.to_json() for name, file in made.items()})
+    save_table(f"convert_{slug}", HEAD, rows, note, {name: file.to_json() for name, file in made.items()})
 
 
 def repairs(work: Path, shared: Path) -> None:
@@ -137,7 +135,7 @@ def repairs(work: Path, shared: Path) -> None:
                 )
             )
             facts[f"{width:g}-{res} {'+'.join(names) or 'none'}"] = made.to_json()
-    _write("convert_repairs", head, rows, "MobileNet V1, int8, 700 ImageNet photos, one a class", facts)
+    save_table("convert_repairs", head, rows, "MobileNet V1, int8, 700 ImageNet photos, one a class", facts)
 
 
 def _facts(contract: Contract) -> tuple[str, ...]:
@@ -151,16 +149,6 @@ def _facts(contract: Contract) -> tuple[str, ...]:
         f"{measured.gzip_bytes / 1000:.0f}",
         f"{100 * measured.sparsity:.0f} %",
     )
-
-
-def _write(
-    name: str, head: Sequence[str], rows: Sequence[Sequence[str]], note: str, facts: dict[str, dict[str, Any]]
-) -> None:
-    lines = [head, ["---"] * len(head), *rows]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    print(f"{table}\n\n{note}")
-    save(f"{name}.md", f"{table}\n\n{note}")
-    save(f"{name}.json", json.dumps({key: value | {"path": ""} for key, value in facts.items()}, indent=1))
 
 
 def main() -> None:
