@@ -146,10 +146,9 @@ def _read_array(data: bytes, where: str) -> npt.NDArray[Any]:
 
 def _class_members(path: Path) -> list[tuple[str, str, str, bytes]]:
     """(split, class, place in the tar, content) of every photo."""
-    members = _members(path)
-    while len({parts[0] for parts, _ in members}) == 1 and all(len(parts) > 2 for parts, _ in members):
-        members = [(parts[1:], content) for parts, content in members]
-    members = [(parts, content) for parts, content in members if len(parts) > 1]
+    members = [(parts, content) for parts, content in _members(path) if len(parts) > 1]
+    while len({parts[0] for parts, _ in members}) == 1 and any(len(parts) > 2 for parts, _ in members):
+        members = [(parts[1:], content) for parts, content in members if len(parts) > 2]
     if not members:
         raise DataError(f"{path} holds no class folders, expected one folder of photos a class")
     splits = all(parts[0] in SPLITS and len(parts) > 2 for parts, _ in members)
