@@ -107,7 +107,7 @@ def precisions(work: Path, shared: Path, network: Network, recipes: dict[str, di
         except EdgeSDKError as error:
             refused[name] = str(error)
     paths = [files[name] for name in made]
-    measured, _ = split_rows(verbs.bench(paths, backends=RUNTIMES, threads=[1], quick=True, quiet=False))
+    measured, disagreeing = split_rows(verbs.bench(paths, backends=RUNTIMES, threads=[1], quick=True, quiet=False))
     ms = {(Path(row.path).name, row.backend): row.invoke_ms.p50 for row in measured}
     rows = []
     for name, contract in made.items():
@@ -119,6 +119,8 @@ def precisions(work: Path, shared: Path, network: Network, recipes: dict[str, di
         f"{network.title}: the float network has {100 * proved.float:.2f} % of {proved.n} test images; int8 files take "
         f"and give uint8; 1 thread, quick medians, {measured[0].board}"
     )
+    named = {files[name].name: name for name in made}
+    refused |= {f"{named[Path(row.path).name]} on {row.backend}": row.reason for row in disagreeing}
     note += "".join(f"\n\n{name} was refused: {reason}" for name, reason in refused.items())
     _write(f"convert_{slug}", HEAD, rows, note, made)
 

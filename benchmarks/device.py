@@ -31,6 +31,7 @@ from mediapipe_reads import MEDIAPIPE, UnavailableError, mediapipe_python
 from results import save
 
 from edgesdk import CaptureOptions, Classifier, Frame, Stream, open_source, verbs
+from edgesdk.atomic import make_folder
 from edgesdk.contract import blocks_frame
 from edgesdk.progress import remark
 from edgesdk.results import Classification
@@ -382,7 +383,7 @@ def main() -> None:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as scratch:
         bench = Bench(
-            models=make_models(options.models or Path(scratch)),
+            models=make_models(make_folder(options.models or scratch)),
             folder=Path(scratch),
             frames=make_frames(),
             rounds=options.rounds,
