@@ -66,11 +66,6 @@ def train(
 
         folder = Path(out) if out is not None else name_run_folder(spec, "")
         return take_weights(spec, input_of(spec, resize), weights=weights, learning=learning, folder=folder)
-    if epochs == 0:
-        raise ValueError(
-            f"epochs is 0, which learns nothing from {data}: leave DATA out to take --weights as they are, or learn a "
-            "last layer with --transfer head"
-        )
     dataset = read_dataset(data)
     spec = replace(spec, classes=len(dataset.classes))
     from edgesdk_train.learn import learn

@@ -124,6 +124,7 @@ def learn(
     Raises:
         RunError: if the folder holds another run, or one of other settings to resume.
         DataError: if the photos are too few.
+        ValueError: if `learning` asks for no epochs.
     """
     import tf_keras as keras
 
@@ -191,6 +192,11 @@ def _settled(learning: Learning, dataset: Dataset, weights: str) -> Learning:
         transfer = "scratch" if weights == "none" else "finetune"
     if transfer != "scratch" and weights == "none":
         raise RunError(f"--transfer {transfer} needs pretrained weights: add --weights, or learn from scratch")
+    if epochs == 0:
+        raise ValueError(
+            f"epochs is 0, which learns nothing from {dataset.name}: leave DATA out to take --weights as they are, or "
+            "learn a last layer with --transfer head and no --epochs"
+        )
     if epochs is None:
         n = sum(photo.split == "train" for photo in dataset.photos)
         scratch = DIGITS_EPOCHS if dataset.name == "digits" else min(60, max(12, SCRATCH_IMAGES // n))
