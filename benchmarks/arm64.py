@@ -23,7 +23,7 @@ from typing import Any
 from results import save
 
 from edgesdk import modelfile
-from edgesdk.atomic import make_folder
+from edgesdk.atomic import make_folder, write_text
 from edgesdk.cache import cache_folder
 
 ROOT = Path(__file__).parents[1]
@@ -33,7 +33,17 @@ FRAMES = 36
 RUNTIMES = ("litert", "tflite-runtime")
 PACKAGES = ("numpy", "ai-edge-litert", "tflite-runtime", "flatbuffers", "ml_dtypes", "protobuf", "typing_extensions")
 OPENCV = "opencv-python-headless==4.11.0.86"  # the root has no libGL
-PLATFORMS = ("manylinux2014_aarch64", "manylinux_2_17_aarch64", "manylinux_2_27_aarch64", "manylinux_2_28_aarch64")
+PLATFORMS = tuple(f"manylinux{name}_aarch64" for name in ("2014", "_2_17", "_2_27", "_2_28", "_2_34"))
+#: What a board with two cores of a Raspberry Pi 4 (Cortex-A72) says of itself.
+CPU_FILES = {
+    "proc/cpuinfo": "".join(
+        f"processor\t: {core}\nFeatures\t: fp asimd evtstrm crc32 cpuid\nCPU implementer\t: 0x41\n"
+        "CPU architecture: 8\nCPU variant\t: 0x0\nCPU part\t: 0xd08\nCPU revision\t: 3\n\n"
+        for core in range(2)
+    ),
+    "sys/devices/system/cpu/possible": "0-1\n",
+    "sys/devices/system/cpu/present": "0-1\n",
+}
 
 # Runs on both sides. Arguments: backend, model, folder of photos, number of photos, video or "", number of frames.
 JOB = """
@@ -82,6 +92,9 @@ def arm_python(folder: Path) -> list[str]:
             "--include=python3.11,libstdc++6,libgomp1",
             "bookworm",
         )
+    # Without these QEMU shows the host's, and XNNPACK takes an x86 processor for an Arm one and dies.
+    for name, text in CPU_FILES.items():
+        write_text(make_folder((root / name).parent) / Path(name).name, text)
     if not site.is_dir():
         wanted = [f"{name}=={importlib.metadata.version(name)}" for name in PACKAGES]
         options = [f"--platform={name}" for name in PLATFORMS]
@@ -104,7 +117,15 @@ def arm_python(folder: Path) -> list[str]:
         "OPENBLAS_NUM_THREADS": 1,
     }
     settings = [word for name, value in variables.items() for word in ("-E", f"{name}={value}")]
-    return [str(tools["qemu-aarch64-static"]), "-L", str(root), *settings, str(root / "usr/bin/python3.11")]
+    return [
+        str(tools["qemu-aarch64-static"]),
+        "-cpu",
+        "cortex-a72",
+        "-L",
+        str(root),
+        *settings,
+        str(root / "usr/bin/python3.11"),
+    ]
 
 
 def _fetch(target: Path, *command: str) -> None:
@@ -121,7 +142,7 @@ def ask(python: list[str], *arguments: str) -> dict[str, Any]:
     """What the job answers under that Python."""
     done = subprocess.run([*python, "-c", JOB, *arguments], capture_output=True, text=True)
     if done.returncode:
-        raise SystemExit(f"{python[0]} failed: {done.stderr[-1000:]}")
+        raise SystemExit(f"{Path(python[0]).name} failed ({done.returncode}): {done.stderr[-1000:]}")
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer
 
