@@ -28,4 +28,4 @@ def test_a_field_outside_its_range_is_named(field: str, value: object) -> None:
 def test_the_names_that_the_command_line_lists_are_the_networks() -> None:
     from edgesdk_train.models import MODELS
 
-    assert tuple(MODELS) == ARCHITECTURES
+    assert tuple(MODELS) == tuple(ARCHITECTURES)
