@@ -125,9 +125,20 @@ class PageServer:
         server = runner.server
         assert server is not None
         most = self._settings.viewers + SPARE_CONNECTIONS
-        listener = await self._loop.create_server(
-            lambda: server() if len(server.connections) < most else _Full(), sock=listening
-        )
+        arriving = [0]  # of one burst, all are let in before the first of them counts as a connection
+
+        def arrived() -> None:
+            arriving[0] -= 1
+
+        def let_in() -> asyncio.BaseProtocol:
+            if len(server.connections) + arriving[0] >= most:
+                return _Full()
+            arriving[0] += 1
+            self._loop.call_later(0.1, arrived)
+            protocol: asyncio.BaseProtocol = server()
+            return protocol
+
+        listener = await self._loop.create_server(let_in, sock=listening)
         self._ready.set_result(None)
         pump = asyncio.create_task(self._pump())
         await self._over.wait()
