@@ -5,8 +5,10 @@ import h5py
 import numpy as np
 import pytest
 
+from edgesdk import verbs
 from edgesdk.errors import WeightsError
 from edgesdk.spec import ModelSpec
+from edgesdk_device.classifier import Classifier
 from edgesdk_train import weights as w
 from edgesdk_train.learn import build_network
 
@@ -25,6 +27,11 @@ NAMED = {
     ("mobilenet_v3_large_minimalistic", 1.0, 224): (
         "mobilenet_v3/weights_mobilenet_v3_large_minimalistic_224_1.0_float.h5"
     ),
+    ("vgg16", 1.0, 224): "vgg16/vgg16_weights_tf_dim_ordering_tf_kernels.h5",
+    ("vgg19", 1.0, 224): "vgg19/vgg19_weights_tf_dim_ordering_tf_kernels.h5",
+    ("resnet50", 1.0, 160): "resnet/resnet50_weights_tf_dim_ordering_tf_kernels.h5",
+    ("resnet101", 0.5, 224): "resnet/resnet101_weights_tf_dim_ordering_tf_kernels.h5",
+    ("resnet152", 1.0, 224): "resnet/resnet152_weights_tf_dim_ordering_tf_kernels.h5",
 }
 
 
@@ -138,14 +145,15 @@ def test_the_published_names_are_those_of_keras_applications(monkeypatch: pytest
     monkeypatch.setenv("EDGESDK_CACHE", str(tmp_path))
     asked: list[str] = []
 
-    def download(url: str, path: Path) -> None:
+    def download(url: str, path: Path, md5: str) -> None:
+        assert bool(md5) == ("resnet" in url or "vgg" in url)
         asked.append(f"{url.removeprefix(w.KERAS_APPLICATIONS)} {path.name}")
 
     monkeypatch.setattr(w, "_download", download)
     for arch, width, res in NAMED:
         w.find_weights("imagenet", ModelSpec(arch=arch, width=width, res=res))
     assert asked == [f"{file} {file.rpartition('/')[2]}" for file in NAMED.values()]
-    for arch, width, res in (("mobilenet_v2", 1.5, 224), ("mobilenet_v2", 1.0, 100)):
+    for arch, width, res in (("mobilenet_v2", 1.5, 224), ("mobilenet_v2", 1.0, 100), ("vgg16", 1.0, 160)):
         with pytest.raises(WeightsError, match=rf"published for {arch}_.*expected {arch} with width"):
             w.find_weights("imagenet", ModelSpec(arch=arch, width=width, res=res))
     with pytest.raises(WeightsError, match=r"published for other: expected one of mobilenet_v1, .*--weights FILE.h5"):
@@ -176,8 +184,37 @@ def test_a_download_is_checked_and_kept(keras_file: Path, monkeypatch: pytest.Mo
         assert path.read_bytes() == keras_file.read_bytes()
         with pytest.raises(WeightsError, match="arrived damaged"):
             w.find_weights("imagenet", ModelSpec(width=0.25, res=160))
+        name = "vgg16_weights_tf_dim_ordering_tf_kernels.h5"
+        (site.parent / "vgg16").mkdir()
+        shutil.copy(keras_file, site.parent / "vgg16" / name)  # whole, but not the file whose hash Keras publishes
+        with pytest.raises(WeightsError, match=rf"{name} arrived damaged"):
+            w.find_weights("imagenet", ModelSpec(arch="vgg16"))
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
     assert w.find_weights("imagenet", ModelSpec(width=0.25, res=128)) == path  # from the cache now
+
+
+def test_published_weights_as_they_are_then_converted(shared: Path, tmp_path: Path) -> None:
+    """As `edgesdk train --weights imagenet --epochs 0`, from a file."""
+    weights = str(shared / "models/keras/mobilenet_v1_0.25_128_dequant.h5")
+    run = verbs.train(weights=weights, width=0.25, res=128, epochs=0, out=tmp_path / "as_it_is.run")
+    assert run.finished
+    assert run.classes == w.imagenet_labels()[0]
+    file = verbs.convert(tmp_path / "as_it_is.run", out=tmp_path / "as_it_is.tflite")
+    assert file.contract.source.trained
+    assert file.contract.measured.accuracy is None
+    with Classifier(file.path) as classify:
+        assert "cat" in classify(str(shared / "models/images/cat.png")).label
+    sample = shared / "datasets/imagenet_sample"
+    proved = verbs.convert(tmp_path / "as_it_is.run", data=sample, out=tmp_path / "proved.tflite").contract
+    assert proved.measured.accuracy is not None
+    assert proved.measured.accuracy.final > 0.38
+    assert proved.source.dataset == "imagenet_sample"
+
+
+def test_weights_of_unknown_classes_cannot_be_taken_as_they_are(keras_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="3 classes of unknown names: add --data DIR"):
+        verbs.train(weights=str(keras_file), width=0.25, res=32, epochs=0, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

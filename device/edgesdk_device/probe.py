@@ -129,6 +129,7 @@ def _extras() -> list[Check]:
     for extra, modules, purpose in (
         ("train", ("tensorflow", "tf_keras", "sklearn"), "train and convert"),
         ("report", ("jinja2",), "bench --report"),
+        ("app", ("aiohttp", "paho"), "run --serve and --mqtt"),
     ):
         missing = [module for module in modules if find_spec(module) is None]
         found = f"not installed: {', '.join(missing)} (for {purpose})" if missing else f"installed ({purpose})"

@@ -4,8 +4,8 @@
 
     file = edgesdk.convert(data="photos/", width=0.5, res=160, max_drop=1.0)
     with edgesdk.Classifier(file.path) as classify, edgesdk.Camera(0) as camera:
-        for frame in camera:
-            print(classify(frame.image).label)
+        for answer in edgesdk.Stream(camera, classify):
+            print(answer.label, answer.score, answer.age_ms)
 
 Importing it loads no TensorFlow, OpenCV or runtime: each name below is loaded when it is first used.
 """
@@ -35,13 +35,20 @@ if TYPE_CHECKING:
     from edgesdk.verbs import verify as verify
     from edgesdk_device.backends import Delegate as Delegate
     from edgesdk_device.cameras import Camera as Camera
+    from edgesdk_device.cameras import CaptureOptions as CaptureOptions
+    from edgesdk_device.cameras import Frame as Frame
+    from edgesdk_device.cameras import Notice as Notice
     from edgesdk_device.cameras import open_source as open_source
     from edgesdk_device.classifier import Classifier as Classifier
+    from edgesdk_device.stream import Answer as Answer
+    from edgesdk_device.stream import Stream as Stream
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Answer": "edgesdk_device.stream",
     "Camera": "edgesdk_device.cameras",
+    "CaptureOptions": "edgesdk_device.cameras",
     "Check": "edgesdk.results",
     "Classification": "edgesdk.results",
     "Classifier": "edgesdk_device.classifier",
@@ -49,11 +56,14 @@ _HOMES = {
     "Converted": "edgesdk.converted",
     "Delegate": "edgesdk_device.backends",
     "EdgeSDKError": "edgesdk.errors",
+    "Frame": "edgesdk_device.cameras",
     "ImageInput": "edgesdk.preprocess",
     "Measurement": "edgesdk.measurement",
     "ModelFile": "edgesdk.modelfile",
     "ModelSpec": "edgesdk.spec",
+    "Notice": "edgesdk_device.cameras",
     "Run": "edgesdk.runfolder",
+    "Stream": "edgesdk_device.stream",
     "Verified": "edgesdk.results",
     "bench": "edgesdk.verbs",
     "bench_android": "edgesdk.verbs",

@@ -10,10 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from edgesdk import runapp
 from edgesdk.choice import name_place, name_runtime
 from edgesdk.errors import EdgeSDKError
 from edgesdk.parser import build_parser
 from edgesdk.progress import remark
+from edgesdk.runfolder import name_run_folder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,10 +61,13 @@ def train(options: argparse.Namespace) -> int:
         out=options.out,
         quiet=options.quiet,
     )
-    folder = options.out or f"{done.spec.name}_{done.source.dataset}.run"
+    folder = options.out or name_run_folder(done.spec, done.source.dataset)
     if options.json:
         return _print_json({"path": str(folder), **asdict(done)})
-    print(f"{folder}: {_percent(done.top1)} of {done.top1_n} test images right")
+    if done.top1 is None:
+        print(f"{folder}: {done.source.weights} as they are, {len(done.classes)} classes")
+    else:
+        print(f"{folder}: {_percent(done.top1)} of {done.top1_n} test images right")
     for true, answered, count in done.confusions[:3]:
         print(f"  {count} x {true} taken for {answered}")
     print(f"next: edgesdk convert {folder}")
@@ -190,28 +195,6 @@ def bench(options: argparse.Namespace) -> int:
     return 0
 
 
-def run(options: argparse.Namespace) -> int:
-    """`edgesdk run`."""
-    from edgesdk import verbs
-
-    count = 0
-    for seen in verbs.run(
-        options.file,
-        **_backend(options),
-        source=options.source,
-        frames=options.frames,
-        events=options.events,
-    ):
-        count += 1
-        if options.json:
-            print(json.dumps(seen.to_json(), ensure_ascii=False), flush=True)
-        else:
-            where = seen.name or f"frame {seen.frame}"
-            print(f"{where}: {seen.answer.label} {_percent(seen.answer.score)}  ({seen.age_ms:.1f} ms)", flush=True)
-    remark(f"{count} frames", quiet=options.quiet)
-    return 0
-
-
 def doctor(options: argparse.Namespace) -> int:
     """`edgesdk doctor`."""
     from edgesdk import verbs
@@ -286,7 +269,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "verify": verify,
     "inspect": inspect,
     "bench": bench,
-    "run": run,
+    "run": runapp.run,
     "doctor": doctor,
 }
 

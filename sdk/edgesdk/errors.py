@@ -9,6 +9,8 @@
     │   └── GateError      the converted model lost more accuracy than --max-drop allows
     ├── BackendError       a runtime or delegate that is missing or refuses the model
     ├── SourceError        a camera, video, folder or URL that cannot be opened
+    ├── ServeError         an address that the web page cannot be served on
+    ├── AppFileError       an app file that is missing, is no TOML or says what does not exist
     ├── MissingPackageError  an optional package is not installed
     └── WriteError         a file that cannot be written
 
@@ -51,6 +53,14 @@ class BackendError(EdgeSDKError):
 
 class SourceError(EdgeSDKError):
     """A camera, video, folder or URL cannot be opened."""
+
+
+class ServeError(EdgeSDKError):
+    """The web page cannot be served: the port is taken or the address is not this machine's."""
+
+
+class AppFileError(EdgeSDKError):
+    """An app file is missing, is no TOML or says what does not exist."""
 
 
 class MissingPackageError(EdgeSDKError):

@@ -12,7 +12,8 @@ class Classification:
     Attributes:
         label, index, score: the best class; score is its probability, 0 to 1.
         top: (label, score) of the best classes, best first.
-        preprocess_ms, invoke_ms: what the answer took.
+        preprocess_ms, invoke_ms, post_ms: what the answer took: fitting the frame to the model, the runtime, from its
+            raw output to labels.
     """
 
     label: str
@@ -21,6 +22,7 @@ class Classification:
     top: tuple[tuple[str, float], ...]
     preprocess_ms: float
     invoke_ms: float
+    post_ms: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

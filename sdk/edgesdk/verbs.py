@@ -3,39 +3,40 @@
 Nothing heavy is imported before a verb is called, and TensorFlow only by `train` and `convert`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgesdk import modelfile
 from edgesdk.choice import name_runtime
 from edgesdk.conversion import convert
 from edgesdk.data import read_dataset
 from edgesdk.measurement import Measurement, OnAndroid, Refused
-from edgesdk.preprocess import ImageInput, Resize
+from edgesdk.preprocess import Resize, input_of
 from edgesdk.results import Check, Verified
 from edgesdk.runfolder import Learning, Run, Transfer, name_run_folder
-from edgesdk.spec import ModelSpec
+from edgesdk.spec import DEFAULT_ARCH, make_spec
 
 if TYPE_CHECKING:
     from edgesdk_convert.coverage import Coverage
     from edgesdk_convert.inspect import Graph
-    from edgesdk_device.app import Seen
+    from edgesdk_device.app import AppSettings, CameraApp
     from edgesdk_device.backends import Delegate
+    from edgesdk_device.cameras import Source
 
 __all__ = ["Inspected", "bench", "bench_android", "convert", "doctor", "inspect", "run", "train", "verify"]
 
 
 def train(
-    data: Path | str,
+    data: Path | str | None = None,
     *,
-    arch: str = "mobilenet_v1",
+    arch: str = DEFAULT_ARCH,
     width: float = 1.0,
-    res: int = 224,
+    res: int | None = None,
     weights: str = "none",
     transfer: Transfer = "auto",
-    epochs: int = 0,
+    epochs: int | None = None,
     batch: int = 32,
     seed: int = 0,
     flip: bool = True,
@@ -47,6 +48,7 @@ def train(
     """Teach a network to tell the classes of `data` apart; see `edgesdk train --help` for each option.
 
     Args:
+        data: None with `epochs=0`: published weights as they are, with the classes that they tell apart.
         out: the run folder; `<model>_<data>.run` in the working folder if None.
 
     Returns:
@@ -55,8 +57,15 @@ def train(
     Raises:
         EdgeSDKError, ValueError: one sentence each.
     """
-    spec = ModelSpec(arch=arch, width=width, res=res, classes=2)
+    spec = make_spec(arch, width, res)
     learning = Learning(transfer=transfer, epochs=epochs, batch=batch, seed=seed, flip=flip)
+    if data is None:
+        if epochs != 0:
+            raise ValueError("no DATA to learn from: name photos, or take --weights as they are with --epochs 0")
+        from edgesdk_train.learn import take_weights
+
+        folder = Path(out) if out is not None else name_run_folder(spec, "")
+        return take_weights(spec, input_of(spec, resize), weights=weights, learning=learning, folder=folder)
     dataset = read_dataset(data)
     spec = replace(spec, classes=len(dataset.classes))
     from edgesdk_train.learn import learn
@@ -64,7 +73,7 @@ def train(
     return learn(
         dataset,
         spec,
-        ImageInput(height=res, width=res, resize=resize),
+        input_of(spec, resize),
         data=str(data),
         weights=weights,
         learning=learning,
@@ -189,35 +198,44 @@ def bench_android(
 def run(
     path: Path | str,
     *,
-    source: str | int = 0,
-    backend: str = "auto",
+    app: "AppSettings | Path | str | None" = None,
+    source: "str | int | Source | None" = None,
+    backend: str | None = None,
     threads: int | None = None,
     delegate: "Delegate | None" = None,
     frames: int | None = None,
     events: Path | str | None = None,
+    serve: str | int | None = None,
     quiet: bool = True,
-) -> "Iterator[Seen]":
+) -> "CameraApp":
     """Classify the frames of a source one after another, until it ends or `frames` were seen.
 
+        for seen in edgesdk.run("model.tflite", source=0, serve=8000):
+            print(seen.label, seen.answer.age_ms)
+
     Args:
-        backend, threads, delegate, quiet: as for `Classifier`.
-        events: a file that gets one JSON object a line for each frame.
+        app: everything that can be set, as a value or as the path of an app file.
+        source, backend, threads, delegate, events, serve: come before what `app` says; see `AppSettings`. A source may
+            also be an open one, of any kind.
+
+    Returns:
+        What to iterate over, once; leaving its `with` block, or the loop, closes everything.
 
     Raises:
-        EdgeSDKError: if the model, the source or the events file does not open.
+        EdgeSDKError: if the model, the source, a file or a port does not open.
+        ValueError: if a setting is not allowed.
     """
-    from edgesdk_device.app import watch
+    from edgesdk_device.app import AppSettings, CameraApp, read_app
 
-    return watch(
-        path,
-        source=source,
-        backend=backend,
-        threads=threads,
-        delegate=delegate,
-        frames=frames,
-        events=events,
-        quiet=quiet,
-    )
+    said: dict[str, Any] = {"backend": backend, "threads": threads}
+    texts = {"events": events, "serve": serve, "source": source if isinstance(source, str | int) else None}
+    said |= {name: str(value) for name, value in texts.items() if value is not None}
+    if delegate is not None:
+        said |= {"delegate": str(delegate.path), "delegate_options": delegate.options}
+    said = {name: value for name, value in said.items() if value is not None}
+    settings = app if isinstance(app, AppSettings) else AppSettings() if app is None else read_app(app)
+    opened = None if source is None or isinstance(source, str | int) else source
+    return CameraApp(path, replace(settings, **said), source=opened, frames=frames, quiet=quiet)
 
 
 def doctor(path: Path | str | None = None, *, delegate: "Delegate | None" = None) -> list[Check]:
