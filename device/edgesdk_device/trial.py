@@ -19,7 +19,7 @@ from edgesdk_device.apart import Apart, answer_apart
 from edgesdk_device.backends import Delegate
 from edgesdk_device.classifier import Model
 
-MEASURE_S = 0.8
+MEASURE_S = 0.5
 BLOCK_S = 0.02
 BLOCK_TIMEOUT_S = 60.0
 HOPELESS = 3.0  # times slower than the fastest: not measured further
