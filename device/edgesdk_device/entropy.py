@@ -8,7 +8,7 @@
     the lanes of: the caller's check, the other channels' signs
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -16,17 +16,18 @@ import numpy.typing as npt
 from edgesdk.codecontext import (
     ESCAPE,
     LARGEST_CONTEXT,
+    SKIPPED_BINS,
     TOKEN_BASE,
     TOKEN_EXTRA,
     TOKEN_OF,
     Code,
-    Floats,
     Grid,
-    Stage,
+    Indices,
     Tables,
     bins_of,
     grid_of,
 )
+from edgesdk.codecstream import read_varint, write_varint
 from edgesdk.errors import StreamError
 from edgesdk_device.rans import (
     MOST_LANES,
@@ -41,135 +42,102 @@ from edgesdk_device.rans import (
 )
 
 Plane = npt.NDArray[np.int64]
+#: (channel, places, prediction or None, bins) -> what is coded there: differences, or magnitudes without a prediction
+Visit = Callable[[int, Indices, Plane | None, Ints], Plane]
 CHECK_BITS = 16
 
 
-@dataclass(kw_only=True)
-class _Known:
-    """Magnitudes that contexts see, float32 [channels, places] in coding order: themselves, and summed around."""
+def _walk(tables: Tables, level: int, grid: Grid, top: int, visit: Visit) -> None:
+    """Go through a code in coding order; encoder and decoder differ in what they do at each pass."""
+    n, half, channels = grid.height * grid.width, len(grid.even), tables.channels
+    known = np.zeros((2 * channels, n), np.float32)  # magnitudes in coding order, then their sums around
+    base, beside = tables.base[level].astype(np.float32), tables.beside.astype(np.float32)
+    sizes = np.empty(n, np.float32)
+    for channel in range(top):
+        rows, weights = tables.inputs[channel]
+        expected = weights @ known[rows] if rows.size else np.zeros(n, np.float32)
+        if channel < tables.predicted:
+            expected = expected[grid.place]
+            plane, residuals = np.zeros(n, np.int64), np.zeros(n, np.int64)
+            for stage in grid.stages:
+                mean, spread = stage.predict(plane)
+                own = base[channel, stage.index] + beside[channel] * spread.astype(np.float32)
+                residual = visit(channel, stage.places, mean, bins_of(expected[stage.places] + own))
+                plane[stage.places] = mean + residual
+                residuals[stage.places] = residual
+            sizes[:] = np.abs(residuals[grid.order])
+        else:
+            sizes[:half] = visit(channel, grid.even, None, bins_of(expected[:half] + base[channel, 0]))
+            np.minimum(sizes[:half], np.float32(LARGEST_CONTEXT), out=sizes[:half])
+            odd = expected[half:]
+            odd += base[channel, 1]
+            odd += beside[channel] * grid.beside(sizes[:half])
+            sizes[half:] = visit(channel, grid.odd, None, bins_of(odd))
+        np.minimum(sizes, np.float32(LARGEST_CONTEXT), out=known[channel])
+        known[channels + channel] = grid.around(known[channel][grid.place])
 
-    tables: Tables
-    grid: Grid
-    here: Floats
-    around: Floats
 
-    def expect(self, channel: int) -> Floats:
-        """Expected magnitudes [places] as far as the channels before say."""
-        weights = self.tables.mixing[channel]
-        n = self.tables.channels
-        result: Floats = weights[:channel] @ self.here[:channel]
-        result += weights[n : n + channel] @ self.around[:channel]
-        return result
-
-    def learn(self, channel: int, magnitudes: npt.NDArray[np.float32]) -> None:
-        """Take in a channel's magnitudes [places], in coding order."""
-        self.here[channel] = np.minimum(magnitudes, np.float32(LARGEST_CONTEXT))
-        self.around[channel] = self.grid.around(self.here[channel][self.grid.place])
-
-
-def encode_code(code: Code, tables: Tables, level: int, check: int, *, thrift: float = 0.0) -> tuple[bytes, Code]:
-    """A code -> bytes, and the code that they stand for.
+def encode_code(
+    code: Code, tables: Tables, level: int, check: Callable[[Code], int], *, thrift: float = 0.0
+) -> tuple[bytes, Code]:
+    """A code -> bytes, and the code that they stand for, where lonely values are zero.
 
     Args:
         code: int8 [h, w, channels].
         tables: of the model that made it.
         level: which expectations to begin with, 0 to tables.levels - 1.
-        check: 16 bits that the decoder will get back.
-        thrift: values of 1 or -1 that cost this many bits more than a zero become zero; 0 keeps the code as it is.
+        check: the code they stand for -> 16 bits that the decoder will get back.
+        thrift: values of 1 or -1 that cost this many bits more than a zero become zero; 0: none.
     """
     height, width, channels = code.shape
     grid, coding = grid_of(height, width), coding_of(tables)
     values = np.ascontiguousarray(code.reshape(-1, channels).T).astype(np.int64)
-    expected, stages, sizes = _contexts(values, tables, grid, level)
-    first = tables.predicted
-    if thrift > 0:
-        bins = bins_of(expected)
-        dear = coding.bits[bins, 1] + 1 - coding.bits[bins, 0] > thrift
-        dear[:first] = False
-        ones = np.abs(values[:, grid.order]) == 1
-        places = np.argwhere(dear & ones)
-        values[places[:, 0], grid.order[places[:, 1]]] = 0
-        expected, stages, sizes = _contexts(values, tables, grid, level)
+    dear = coding.bits[:, 1] + 1 - coding.bits[:, 0] > (thrift or np.inf)
+    passes: list[tuple[int, Ints, Plane]] = []
+
+    def visit(channel: int, places: Indices, mean: Plane | None, bins: Ints) -> Plane:
+        plane = values[channel, places]
+        if mean is not None:
+            passes.append((channel, bins, plane - mean))
+            return plane - mean
+        sizes = np.abs(plane)
+        sizes[(bins < SKIPPED_BINS) | (dear[bins] & (sizes == 1))] = 0
+        values[channel, places] = np.where(sizes, plane, 0)
+        live = np.flatnonzero(bins >= SKIPPED_BINS)
+        passes.append((channel, bins[live], sizes[live]))
+        return sizes
+
+    _walk(tables, level, grid, channels, visit)
     used = np.flatnonzero(values.any(1))
     top = int(used[-1]) + 1 if used.size else 0
-    passes, extra_values, extra_bits = [], [], []
-
-    def put(bins: Ints, residual: Plane, signed: bool) -> None:
-        size = np.abs(residual)
-        tokens = TOKEN_OF[size]
-        tokens[coding.frequency[bins, tokens] == 0] = ESCAPE
-        passes.append((bins, tokens.astype(np.int32)))
-        extra, open_value = TOKEN_EXTRA[tokens], size - TOKEN_BASE[tokens]
-        if signed:
-            there = size > 0
-            extra, open_value = extra + there, np.where(there, 2 * open_value + (residual < 0), open_value)
-        some = extra > 0
-        extra_values.append(open_value[some])
-        extra_bits.append(extra[some])
-
-    for channel in range(min(first, top)):
-        for bins, residual in stages[channel]:
-            put(bins, residual, True)
-    bins = bins_of(expected[:top])
-    ordered, half = values[:, grid.order], len(grid.even)
-    for channel in range(first, top):
-        put(bins[channel, :half], ordered[channel, :half], False)
-        put(bins[channel, half:], ordered[channel, half:], False)
-    later = ordered[first:top]
+    kept = np.ascontiguousarray(values.T).astype(np.int8).reshape(code.shape)
+    later = values[tables.predicted : top][:, grid.order]
     signs = (later[later != 0] < 0).astype(np.uint8)
-    carried = np.concatenate([_bits_of(check, CHECK_BITS), signs])
+    carried = np.concatenate([_bits_of(check(kept), CHECK_BITS), signs])
+    return _write([item for item in passes if item[0] < top], tables.predicted, coding, top, carried), kept
+
+
+def _write(
+    passes: list[tuple[int, Ints, Plane]], predicted: int, coding: Coding, top: int, carried: npt.NDArray[np.uint8]
+) -> bytes:
+    lengths = [len(bins) for _, bins, _ in passes]
+    bins = np.concatenate([np.zeros(0, np.int32), *(item[1] for item in passes)])
+    residual = np.concatenate([np.zeros(0, np.int64), *(item[2] for item in passes)])
+    signed = np.repeat([channel < predicted for channel, _, _ in passes], lengths)
+    size = np.abs(residual)
+    token = TOKEN_OF[size]
+    token[coding.frequency[bins, token] == 0] = ESCAPE
+    some = np.flatnonzero((token >= 8) | (signed & (token > 0)))
+    extra, left = TOKEN_EXTRA[token[some]], size[some] - TOKEN_BASE[token[some]]
+    left = np.where(signed[some], 2 * left + (residual[some] < 0), left)
+    extra = extra + signed[some]
     lanes_power = int(np.log2(min(MOST_LANES, max(1, len(carried) // STATE_BITS))))
-    lanes = 1 << lanes_power
-    inside = np.zeros(lanes * STATE_BITS, np.uint8)
+    inside = np.zeros(STATE_BITS << lanes_power, np.uint8)
     inside[: len(carried)] = carried[: len(inside)]
-    words = np.packbits(inside).view(">u2").astype(np.int64)
-    states, moved = encode_symbols(passes, coding, words)
+    states, moved = encode_symbols(bins, token, lengths, coding, np.packbits(inside).view(">u2"))
     rest = carried[len(inside) :].astype(np.int64)
-    tail = pack_bits(np.concatenate([*extra_values, rest]), np.concatenate([*extra_bits, np.ones_like(rest)]))
-    head = bytes([top, lanes_power]) + write_varint(len(moved)) + states.astype(">u2").tobytes()
-    kept = np.ascontiguousarray(values.T.reshape(code.shape)).astype(np.int8)
-    return head + moved + tail, kept
-
-
-def _contexts(
-    values: Plane, tables: Tables, grid: Grid, level: int
-) -> tuple[Floats, list[list[tuple[Ints, Plane]]], Floats]:
-    """Of a code that is known whole: expected magnitudes [channels, places] in coding order, predicted channels'
-    passes (bins, differences), and the magnitudes that contexts see.
-    """
-    channels, n = values.shape
-    first, base = tables.predicted, tables.base[level].astype(np.float32)
-    known = _Known(
-        tables=tables,
-        grid=grid,
-        here=np.zeros((channels, n), np.float32),
-        around=np.zeros((channels, n), np.float32),
-    )
-    stages: list[list[tuple[Ints, Plane]]] = []
-    for channel in range(first):
-        expect = known.expect(channel)[grid.place]
-        passes, residuals = [], np.zeros(n, np.int64)
-        for stage in grid.stages:
-            mean, spread = stage.predict(values[channel])
-            residual = values[channel][stage.places] - mean
-            passes.append((_stage_bins(tables, level, channel, stage, expect, spread), residual))
-            residuals[stage.places] = residual
-        stages.append(passes)
-        known.learn(channel, np.abs(residuals[grid.order]).astype(np.float32))
-    for channel in range(first, channels):
-        known.learn(channel, np.abs(values[channel][grid.order]).astype(np.float32))
-    expected: Floats = tables.mixing @ np.concatenate([known.here, known.around])
-    half = len(grid.even)
-    expected[:, :half] += base[:, :1]
-    expected[:, half:] += base[:, 1:2]
-    for channel in range(first, channels):
-        expected[channel, half:] += np.float32(tables.beside[channel]) * grid.beside(known.here[channel, :half])
-    return expected, stages, known.here
-
-
-def _stage_bins(tables: Tables, level: int, channel: int, stage: Stage, expect: Floats, spread: Plane) -> Ints:
-    own = tables.base[level, channel, stage.index] + tables.beside[channel] * spread
-    return bins_of(expect[stage.places] + own.astype(np.float32))
+    tail = pack_bits(np.concatenate([left, rest]), np.concatenate([extra, np.ones_like(rest)]))
+    return bytes([top, lanes_power]) + write_varint(len(moved)) + states.astype(">u2").tobytes() + moved + tail
 
 
 def decode_code(data: bytes, shape: tuple[int, int, int], tables: Tables, level: int) -> tuple[Code, int]:
@@ -188,47 +156,34 @@ def decode_code(data: bytes, shape: tuple[int, int, int], tables: Tables, level:
             the check is for that.
     """
     height, width, channels = shape
-    grid, coding = grid_of(height, width), coding_of(tables)
-    n, half, first = height * width, len(grid.even), tables.predicted
+    grid, coding, first = grid_of(height, width), coding_of(tables), tables.predicted
     top, lanes_power, decoder, reader = _open(data, channels, coding)
-    known = _Known(
-        tables=tables, grid=grid, here=np.zeros((top, n), np.float32), around=np.zeros((top, n), np.float32)
-    )
-    values = np.zeros((channels, n), np.int64)
-    for channel in range(min(first, top)):
-        expect = known.expect(channel)[grid.place]
-        residuals = np.zeros(n, np.int64)
-        for stage in grid.stages:
-            mean, spread = stage.predict(values[channel])
-            bins = _stage_bins(tables, level, channel, stage, expect, spread)
+    values = np.zeros((channels, height * width), np.int64)
+
+    def visit(channel: int, places: Indices, mean: Plane | None, bins: Ints) -> Plane:
+        if mean is not None:
             residual = _sizes(decoder.decode(bins), reader, signed=True)
-            values[channel, stage.places] = mean + residual
-            residuals[stage.places] = residual
-        known.learn(channel, np.abs(residuals[grid.order]).astype(np.float32))
-    base = tables.base[level].astype(np.float32)
-    beside = tables.beside.astype(np.float32)
-    later = np.zeros((max(0, top - first), n), np.int64)
-    for channel in range(first, top):
-        expect = known.expect(channel)
-        sizes = later[channel - first]
-        sizes[:half] = _sizes(decoder.decode(bins_of(expect[:half] + base[channel, 0])), reader, signed=False)
-        even = np.minimum(sizes[:half], LARGEST_CONTEXT).astype(np.float32)
-        odd = expect[half:] + base[channel, 1]
-        odd += beside[channel] * grid.beside(even)
-        sizes[half:] = _sizes(decoder.decode(bins_of(odd)), reader, signed=False)
-        known.learn(channel, sizes.astype(np.float32))
+            values[channel, places] = mean + residual
+            return residual
+        live = np.flatnonzero(bins >= SKIPPED_BINS)
+        sizes = np.zeros(len(bins), np.int64)
+        sizes[live] = _sizes(decoder.decode(bins[live]), reader, signed=False)
+        values[channel, places] = sizes
+        return sizes
+
+    _walk(tables, level, grid, top, visit)
     carried = np.unpackbits(decoder.finish().astype(">u2").view(np.uint8))
-    carried, there = np.concatenate([carried, reader.rest()]), later != 0
-    count = CHECK_BITS + int(there.sum())
+    later = values[first:top][:, grid.order]
+    there = later != 0
+    carried, count = np.concatenate([carried, reader.rest()]), CHECK_BITS + int(there.sum())
     if len(carried) < count or carried[count:].any() or len(carried) - count >= 8 + (STATE_BITS << lanes_power):
         raise StreamError("the stream's bits do not come out even: it is damaged or cut short")
-    signs = carried[CHECK_BITS:count].astype(np.int64)
-    later[there] *= 1 - 2 * signs
-    values[first:top][:, grid.order] = later
+    later[there] *= 1 - 2 * carried[CHECK_BITS:count].astype(np.int64)
+    values[first:top, grid.order] = later
     if values.min(initial=0) < -128 or values.max(initial=0) > 127:
         raise StreamError("the stream holds a value that no code has: it is damaged")
     check = int(carried[:CHECK_BITS] @ (1 << np.arange(CHECK_BITS)[::-1]))
-    return np.ascontiguousarray(values.T.reshape(shape)).astype(np.int8), check
+    return np.ascontiguousarray(values.T).astype(np.int8).reshape(shape), check
 
 
 def _open(data: bytes, channels: int, coding: Coding) -> tuple[int, int, Decoder, BitReader]:
@@ -248,42 +203,14 @@ def _open(data: bytes, channels: int, coding: Coding) -> tuple[int, int, Decoder
 
 def _sizes(tokens: npt.NDArray[np.uint32], reader: BitReader, *, signed: bool) -> Plane:
     """Tokens -> magnitudes, or signed values, with what the reader holds of them."""
-    sizes = TOKEN_BASE[tokens]
+    sizes: Plane = TOKEN_BASE[tokens]
     open_places = np.flatnonzero(tokens if signed else tokens >= 8)
     if open_places.size:
-        which = tokens[open_places]
-        extra = TOKEN_EXTRA[which]
-        read = reader.read(extra + (1 if signed else 0))
-        whole = sizes[open_places] + (read >> 1 if signed else read)
+        read = reader.read(TOKEN_EXTRA[tokens[open_places]] + signed)
+        whole = sizes[open_places] + (read >> signed)
         sizes[open_places] = np.where(read & 1, -whole, whole) if signed else whole
     return sizes
 
 
 def _bits_of(value: int, count: int) -> npt.NDArray[np.uint8]:
     return (value >> np.arange(count)[::-1] & 1).astype(np.uint8)
-
-
-def write_varint(value: int) -> bytes:
-    """A whole number >= 0 in 7 bits a byte, the lowest first."""
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*out, value])
-
-
-def read_varint(data: bytes, start: int) -> tuple[int, int]:
-    """(the number, where it ends).
-
-    Raises:
-        StreamError: if it is longer than four bytes, written longer than needed, or cut short.
-    """
-    value = 0
-    for count, byte in enumerate(data[start : start + 4]):
-        value |= (byte & 0x7F) << 7 * count
-        if byte < 0x80:
-            if count and not byte:
-                break
-            return value, start + count + 1
-    raise StreamError("the stream holds an impossible number: it is damaged or cut short")
-

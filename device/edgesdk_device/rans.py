@@ -65,22 +65,27 @@ def coding_of(tables: Tables) -> Coding:
 
 
 def encode_symbols(
-    passes: list[tuple[Ints, Ints]], coding: Coding, carried: npt.NDArray[Any]
+    bins: Ints, tokens: npt.NDArray[Any], passes: list[int], coding: Coding, carried: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[np.uint16], bytes]:
     """Symbols -> the lanes' last states, which the decoder begins with, and the bits that they moved.
 
     Args:
-        passes: (bins, tokens) of each pass, in the decoder's order.
+        bins, tokens: of all symbols, in the decoder's order.
+        passes: how many of them each pass has.
         carried: 16-bit numbers, one a lane, that the decoder will find in its last states.
     """
     lanes = len(carried)
     state = carried.astype(np.int32) + LOW
-    frequency, start, shift, limit, moved_values, moved_bits = _gather(passes, coding)
+    index = bins * coding.frequency.shape[1] + tokens
+    frequency, start, shift, limit = (
+        np.take(table, index) for table in (coding.frequency, coding.start, coding.shift, coding.limit)
+    )
+    moved_values, moved_bits = np.zeros(len(index), np.int32), np.zeros(len(index), np.int32)
     masks = ((1 << np.arange(STATE_BITS + 1)) - 1).astype(np.int32)
     end = len(frequency)
-    for bins, _ in reversed(passes):
-        begin = end - len(bins)
-        for left in range(begin + (len(bins) - 1) // lanes * lanes, begin - 1, -lanes):
+    for length in reversed(passes):
+        begin = end - length
+        for left in range(begin + (length - 1) // lanes * lanes, begin - 1, -lanes):
             part = slice(left, min(left + lanes, end))
             x = state[: part.stop - left]
             move = shift[part] + (x >= limit[part])
@@ -90,15 +95,6 @@ def encode_symbols(
         end = begin
     used = moved_bits > 0
     return (state - LOW).astype(np.uint16), pack_bits(moved_values[used], moved_bits[used])
-
-
-def _gather(passes: list[tuple[Ints, Ints]], coding: Coding) -> tuple[Ints, ...]:
-    empty = [np.zeros(0, np.int32)]
-    bins = np.concatenate(empty + [item[0] for item in passes])
-    tokens = np.concatenate(empty + [item[1] for item in passes])
-    index = bins * coding.frequency.shape[1] + tokens
-    tables = (coding.frequency, coding.start, coding.shift, coding.limit)
-    return (*(np.take(table, index) for table in tables), np.zeros_like(index), np.zeros_like(index))
 
 
 class Decoder:

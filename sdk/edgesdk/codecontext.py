@@ -28,6 +28,7 @@ LARGEST_CONTEXT = 31  # larger magnitudes count as this much in a context
 EXACT = 2**24
 BINS = 56  # quarter octaves from 4 / UNIT up
 LOWEST_BIN = (127 + 2) << 2
+SKIPPED_BINS = 8  # where less is expected, a value is zero and is not coded
 STRIDES = (16, 8, 4, 2, 1)
 STAGES = 1 + 2 * len(STRIDES)
 PRECISION = 12
@@ -111,9 +112,11 @@ class Tables:
         return self._numbers[-self.channels :]
 
     @cached_property
-    def mixing(self) -> Floats:
-        """`here` and `around` side by side, float32 [channels, 2 * channels]."""
-        return np.concatenate([self.here, self.around], 1).astype(np.float32)
+    def inputs(self) -> tuple[tuple[Indices, Floats], ...]:
+        """Of each channel: which magnitudes it looks at, 0 to 2 * channels - 1 (`here`, then `around`), and weights."""
+        both = np.concatenate([self.here, self.around], 1)
+        rows = [np.flatnonzero(row) for row in both]
+        return tuple((index, row[index].astype(np.float32)) for index, row in zip(rows, both, strict=True))
 
 
 def make_tables(

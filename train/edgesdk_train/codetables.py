@@ -29,11 +29,11 @@ from edgesdk.codecontext import (
     make_tables,
 )
 
-STEPS = 800
+STEPS = 600  # with every weight; then half as many with those that are kept
+MOST_HERE, MOST_AROUND = 24, 8  # weights of a channel: each one costs time
 ROWS = 8192  # places a step
 RATE = 0.05
 PRIOR_COUNT = 200.0  # how many values of a geometric distribution are mixed into a bin's count
-LEAST = 1e-5
 
 Floats = npt.NDArray[np.float32]
 
@@ -106,7 +106,8 @@ def _describe(example: Example, predicted: int, levels: int) -> _Rows:
 
 def _fit_expectations(rows: _Rows, levels: int, channels: int, seed: int) -> tuple[Floats, Floats, Floats, Floats]:
     """base [levels, channels, stages], here and around [channels, channels], beside [channels], all >= 0."""
-    before = tf.constant(np.tril(np.ones((channels, channels), np.float32), -1))
+    before = np.tril(np.ones((channels, channels), np.float32), -1)
+    masks = [tf.Variable(before), tf.Variable(before)]
     mean = np.maximum(rows.size.mean(0), 0.003)
     logs = [
         tf.Variable(np.tile(np.log(mean / 3)[None, :, None], (levels, 1, STAGES)).astype(np.float32)),
@@ -114,7 +115,7 @@ def _fit_expectations(rows: _Rows, levels: int, channels: int, seed: int) -> tup
         tf.Variable(np.full((channels, channels), -9.0, np.float32)),
         tf.Variable(np.full(channels, -3.0, np.float32)),
     ]
-    schedule = keras.optimizers.schedules.CosineDecay(RATE, STEPS)
+    schedule = keras.optimizers.schedules.CosineDecay(RATE, STEPS + STEPS // 2)
     optimizer = keras.optimizers.Adam(schedule, epsilon=1e-6)
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
@@ -122,8 +123,8 @@ def _fit_expectations(rows: _Rows, levels: int, channels: int, seed: int) -> tup
         with tf.GradientTape() as tape:
             weights = [tf.exp(log) for log in logs]
             expected = tf.gather(tf.reshape(weights[0], [-1]), start)
-            expected += tf.matmul(here, weights[1] * before, transpose_b=True)
-            expected += tf.matmul(around, weights[2] * before, transpose_b=True)
+            expected += tf.matmul(here, weights[1] * masks[0], transpose_b=True)
+            expected += tf.matmul(around, weights[2] * masks[1], transpose_b=True)
             expected += beside * weights[3]
             expected = tf.maximum(expected, 4 / UNIT)
             cost = size * tf.math.log1p(1 / expected) + tf.math.log1p(expected)
@@ -132,12 +133,23 @@ def _fit_expectations(rows: _Rows, levels: int, channels: int, seed: int) -> tup
         return loss
 
     rng = np.random.default_rng(seed)
-    for _ in range(STEPS):
+    importance = [rows.here.mean(0), rows.around.mean(0)]
+    for done in range(STEPS + STEPS // 2):
+        if done == STEPS:
+            for mask, log, values, most in zip(masks, logs[1:3], importance, (MOST_HERE, MOST_AROUND), strict=True):
+                mask.assign(_strongest(np.exp(log.numpy()) * before * values, most))
         pick = rng.integers(len(rows.size), size=min(ROWS, len(rows.size)))
         step(*(tf.constant(part[pick]) for part in (rows.size, rows.here, rows.around, rows.beside, rows.start)))
     base, here, around, beside = (np.exp(log.numpy()) for log in logs)
-    lower = before.numpy()
-    return base, np.where(here > LEAST, here, 0) * lower, np.where(around > LEAST, around, 0) * lower, beside
+    return base, here * masks[0].numpy(), around * masks[1].numpy(), beside
+
+
+def _strongest(weights: Floats, most: int) -> Floats:
+    """1 at the largest few of each row that are not zero, else 0."""
+    order = np.argsort(-weights, 1)
+    keep = np.zeros_like(weights)
+    np.put_along_axis(keep, order[:, :most], 1, 1)
+    return np.where(weights > 0, keep, 0).astype(np.float32)
 
 
 def _count(bins: npt.NDArray[np.int32], size: Floats) -> npt.NDArray[np.int64]:

@@ -47,10 +47,10 @@ class Lesson:
         seed: of crops, gains and noise.
     """
 
-    steps: int = 4000
-    batch: int = 4
+    steps: int = 5000
+    batch: int = 2
     side: int = 256
-    rate: float = 5e-4
+    rate: float = 1.5e-4
     gains: tuple[float, float] = GAINS
     error_weight: float = 0.0179
     seed: int = 0
@@ -127,16 +127,22 @@ def judge(model: Compressor, prior: Prior, pixels: Pixels, gain: float) -> tuple
 @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
 def _look(model: Compressor, prior: Prior, pixels: Any, gain: Any) -> tuple[Any, Any]:
     values = (tf.cast(pixels, tf.float32) - 128) * gain
-    rounded = int8(model.encode(values))
+    rounded = int8(_encode(model, values))
     rate = tf.reduce_mean(tf.reduce_sum(prior.bits(rounded, rounded, gain), -1)) / model.shape.block**2
-    error = model.decode(rounded) - _inside(values, model)
-    return rate, tf.reduce_mean(error**2)
+    return rate, tf.reduce_mean((_decode(model, rounded) - values) ** 2)
 
 
-def _inside(values: Any, model: Compressor) -> Any:
-    """The part of a picture that comes back from coding it, whose margins the convolutions eat."""
-    cut = model.shape.block * (model.shape.encoder_margin + model.shape.decoder_margin)
-    return values[:, cut:-cut, cut:-cut]
+def _encode(model: Compressor, values: Any) -> Any:
+    """The code of whole pictures, mirrored beyond their borders as the device does it."""
+    return model.encode(_mirrored(values, model.shape.encoder_margin * model.shape.block))
+
+
+def _decode(model: Compressor, code: Any) -> Any:
+    return model.decode(_mirrored(code, model.shape.decoder_margin))
+
+
+def _mirrored(values: Any, margin: int) -> Any:
+    return tf.pad(values, ((0, 0), (margin, margin), (margin, margin), (0, 0)), "SYMMETRIC")
 
 
 def learn_compression(
@@ -178,11 +184,11 @@ def learn_compression(
     def step(pixels: Any, gain: Any) -> tuple[Any, Any]:
         values = (tf.cast(pixels, tf.float32) - 128) * gain
         with tf.GradientTape(persistent=True) as tape:
-            code = model.encode(values)
+            code = _encode(model, values)
             rounded = int8(code)
             noisy = code + tf.random.uniform(tf.shape(code), -0.5, 0.5)
             rate = tf.reduce_mean(tf.reduce_sum(prior.bits(noisy, rounded, gain), -1)) / model.shape.block**2
-            error = tf.reduce_mean((model.decode(rounded) - _inside(values, model)) ** 2)
+            error = tf.reduce_mean((_decode(model, rounded) - values) ** 2)
             loss = rate + 3 * lesson.error_weight * error
         for optimizer, variables in zip(optimizers, parts, strict=True):
             gradients, _ = tf.clip_by_global_norm(tape.gradient(loss, variables), 1.0)
@@ -220,8 +226,8 @@ def _batches(
 
     def prepare(index: int) -> tuple[Pixels, npt.NDArray[np.float32]]:
         rng = np.random.default_rng([lesson.seed, index])
-        tf_gain = np.exp(rng.uniform(low, high, (lesson.batch, 1, 1, 1))).astype(np.float32)
-        return np.stack([draw(rng) for _ in range(lesson.batch)]), tf_gain
+        gain = np.exp(rng.uniform(low, high, (lesson.batch, 1, 1, 1))).astype(np.float32)
+        return np.stack([draw(rng) for _ in range(lesson.batch)]), gain
 
     upcoming = ahead.submit(prepare, done)
     for index in range(done, lesson.steps):

@@ -146,3 +146,14 @@ def principal_components(
     _, directions = np.linalg.eigh(total)
     components = directions[:, ::-1][:, : shape.latents]
     return np.ascontiguousarray(components * np.sign(components.sum(0) + 1e-9), np.float32)
+
+
+def reorder(model: Compressor, order: npt.NDArray[np.intp]) -> None:
+    """Put the code's channels into another order, in place; what comes out stays the same."""
+    n = model.shape.latents
+    model.code.assign(model.code.numpy()[..., order])
+    model.code_bias.assign(model.code_bias.numpy()[order])
+    model.outer[0].assign(model.outer[0].numpy()[:, :, order])
+    picture = model.picture.numpy()
+    picture[:, :, :n] = picture[:, :, order]
+    model.picture.assign(picture)

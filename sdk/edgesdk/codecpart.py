@@ -1,0 +1,57 @@
+"""What the contract of a codec's half holds beside what every contract holds."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from edgesdk.codecontext import Tables
+from edgesdk.errors import ModelFileError
+
+QUALITIES = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodecPart:
+    """One half of a codec.
+
+    Attributes:
+        id: eight hexadecimal digits that both halves and every stream of the codec carry.
+        half: which one.
+        block: pixels a side that one position of the code stands for.
+        margin: positions (encoder: of the code; decoder: too) on each side that the half sees beyond those it gives.
+        lowest_gain: contrast of quality 1; quality 100 has contrast 1, those between divide the range evenly in the
+            logarithm.
+        whole: whether a picture is one tile, brought to the tile's size whatever its own, as thumbnails are.
+        tables: of the entropy coder.
+        background: base64 of a PNG that frames are coded as half their difference from; "" for none.
+    """
+
+    id: str
+    half: Literal["encoder", "decoder"]
+    block: int
+    margin: int
+    lowest_gain: float
+    tables: Tables
+    whole: bool = False
+    background: str = ""
+
+    def __post_init__(self) -> None:
+        if len(self.id) != 8 or set(self.id) - set("0123456789abcdef"):
+            raise ModelFileError(f"the codec's id is {self.id[:20]!r}, expected 8 hexadecimal digits: the file is damaged")
+        if not (1 <= self.block <= 64 and 0 <= self.margin <= 16 and 0 < self.lowest_gain <= 1):
+            raise ModelFileError("the codec's sizes are out of range: the file is damaged")
+
+    def gain(self, quality: int) -> float:
+        """The contrast of a quality, 1 to 100.
+
+        Raises:
+            ValueError: if it is none.
+        """
+        if not 1 <= quality <= QUALITIES:
+            raise ValueError(f"quality is {quality}, expected 1 to {QUALITIES}")
+        return math.exp(math.log(self.lowest_gain) * (QUALITIES - quality) / (QUALITIES - 1))
+
+    def level(self, quality: int) -> int:
+        """Which of the tables' expectations belong to a quality."""
+        last = self.tables.levels - 1
+        return ((quality - 1) * last * 2 + QUALITIES - 1) // (2 * (QUALITIES - 1))
