@@ -112,16 +112,16 @@ class Codec:
             frame = _resized(frame, size.height, size.width)
         contrast = np.rint((np.arange(256) - 128) * part.gain(quality)).astype(np.int8).view(np.uint8)
         pixels = cv2.LUT(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), contrast)
-        tile, channels = self.encoder.backend.output.shape[1:][0], part.tables.channels
+        rows, columns, channels = self.encoder.backend.output.shape[1:]
         run = self.encoder.backend.invoke
         if part.whole:
-            return np.asarray(run(pixels.view(np.int8)), np.int8).reshape(self.encoder.backend.output.shape[1:])
+            return np.asarray(run(pixels.view(np.int8)), np.int8).reshape(rows, columns, channels)
         return encode_tiles(
             np.asarray(pixels, np.uint8),
             lambda cut: np.asarray(run(cut)[0], np.int8),
             block=part.block,
             margin=part.margin,
-            tile=tile,
+            tile=(rows, columns),
             channels=channels,
         )
 
@@ -131,7 +131,7 @@ class Codec:
 
         part = self.decoder.contract.codec
         assert part is not None
-        run = self.decoder.backend.invoke
+        run, given = self.decoder.backend.invoke, self.decoder.backend.output.shape
         if part.whole:
             pixels = np.asarray(run(code)[0], np.int8).view(np.uint8)
         else:
@@ -140,7 +140,7 @@ class Codec:
                 lambda cut: np.asarray(run(cut)[0], np.int8),
                 block=part.block,
                 margin=part.margin,
-                tile=self.decoder.backend.output.shape[1] // part.block,
+                tile=(given[1] // part.block, given[2] // part.block),
                 height=head.height,
                 width=head.width,
             )
@@ -160,7 +160,8 @@ class Codec:
     def pack_code(self, code: Code, quality: int, start: bytes) -> tuple[bytes, int]:
         """A code -> its bytes, and the CRC-32 of `start` and the code that they stand for."""
         tables, level = self.part.tables, self.part.level(quality)
-        rows, check, parts = _bands(code.shape), checksum(start), []
+        rows, check = _bands(code.shape), checksum(start)
+        parts: list[bytes] = []
 
         def low_bits(kept: Code) -> int:
             nonlocal check
@@ -258,7 +259,9 @@ def compress_within(codec: Codec, frame: npt.NDArray[Any] | Path | str, most_byt
         else:
             least, high = len(data), quality - 1
     if best is None:
-        raise ValueError(f"the target is {most_bytes} bytes, but {pixels.shape[1]}x{pixels.shape[0]} pixels need {least}")
+        raise ValueError(
+            f"the target is {most_bytes} bytes, but {pixels.shape[1]}x{pixels.shape[0]} pixels need {least}"
+        )
     return best
 
 

@@ -1,11 +1,11 @@
 """A code to bytes and back, by the static contexts of `edgesdk.codecontext`.
 
-    u8      channels in use; those after them are all zero
-    u8      lanes as a power of two
-    varint  bytes of moved bits
-    u16 x lanes, moved bits
-    then one run of bits: what tokens leave open and predicted channels' signs, in coding order; what did not fit into
-    the lanes of: the caller's check, the other channels' signs
+u8      channels in use; those after them are all zero
+u8      lanes as a power of two
+varint  bytes of moved bits
+u16 x lanes, moved bits
+then one run of bits: what tokens leave open and predicted channels' signs, in coding order; what did not fit into
+the lanes of: the caller's check, the other channels' signs
 """
 
 from collections.abc import Callable
@@ -99,8 +99,8 @@ def encode_code(
         plane = values[channel, places]
         if mean is not None:
             passes.append((channel, bins, plane - mean))
-            return plane - mean
-        sizes = np.abs(plane)
+            return passes[-1][2]
+        sizes: Plane = np.abs(plane)
         sizes[(bins < SKIPPED_BINS) | (dear[bins] & (sizes == 1))] = 0
         values[channel, places] = np.where(sizes, plane, 0)
         live = np.flatnonzero(bins >= SKIPPED_BINS)

@@ -1,8 +1,8 @@
 """An entropy coder in whole numbers: many rANS states side by side, so that NumPy decodes a thousand symbols at once.
 
-J. Duda, Asymmetric numeral systems, arXiv 1311.2540; lanes as in F. Giesen, Interleaved entropy coders, arXiv 1402.3392.
-A state lies in [2^16, 2^17) and moves bit by bit, which costs less than half a bit a lane at the end; what a lane's first
-state would waste carries 16 bits of the caller's.
+J. Duda, Asymmetric numeral systems, arXiv 1311.2540; lanes as in F. Giesen, Interleaved entropy coders, arXiv
+1402.3392. A state lies in [2^16, 2^17) and moves bit by bit, which costs less than half a bit a lane at the end; what a
+lane's first state would waste carries 16 bits of the caller's.
 """
 
 from dataclasses import dataclass
@@ -162,7 +162,8 @@ def pack_bits(values: npt.NDArray[Any], lengths: npt.NDArray[Any]) -> bytes:
 def windows(data: bytes, padding: int = 8) -> Words:
     """The 32 bits that begin at each byte, zeros after the end, as numbers."""
     padded = np.frombuffer(data + bytes(padding + 3), np.uint8).astype(np.uint32)
-    return padded[:-3] << 24 | padded[1:-2] << 16 | padded[2:-1] << 8 | padded[3:]
+    joined = padded[:-3] << 24 | padded[1:-2] << 16 | padded[2:-1] << 8 | padded[3:]
+    return joined.astype(np.uint32, copy=False)
 
 
 class BitReader:
@@ -184,7 +185,8 @@ class BitReader:
         word = self._windows[begin >> 3].astype(np.int64)
         if len(end):
             self.position = int(end[-1])
-        return (word >> (32 - (begin & 7) - lengths)) & ((1 << lengths) - 1)
+        found: npt.NDArray[np.int64] = (word >> (32 - (begin & 7) - lengths)) & ((1 << lengths) - 1)
+        return found
 
     def rest(self) -> npt.NDArray[np.uint8]:
         """The bits that were not read, uint8 [n] of 0 and 1."""

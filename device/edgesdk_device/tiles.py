@@ -15,15 +15,15 @@ from edgesdk.preprocess import Pixels
 Run = Callable[[npt.NDArray[np.int8]], npt.NDArray[np.int8]]
 
 
-def encode_tiles(pixels: Pixels, run: Run, *, block: int, margin: int, tile: int, channels: int) -> Code:
+def encode_tiles(pixels: Pixels, run: Run, *, block: int, margin: int, tile: tuple[int, int], channels: int) -> Code:
     """A picture -> its code.
 
     Args:
         pixels: uint8 [height, width, 3], each byte an int8 value's bits.
-        run: tile -> code, int8 [(tile + 2 margin) * block, same, 3] -> [tile, tile, channels].
+        run: int8 [(rows + 2 margin) * block, (columns + 2 margin) * block, 3] -> [rows, columns, channels].
         block: pixels a side of one position.
         margin: positions that `run` sees around those it gives.
-        tile: positions a side that it gives.
+        tile: rows and columns that it gives.
         channels: of the code.
 
     Returns:
@@ -33,43 +33,50 @@ def encode_tiles(pixels: Pixels, run: Run, *, block: int, margin: int, tile: int
 
     height, width = -(-pixels.shape[0] // block), -(-pixels.shape[1] // block)
     edge = margin * block
-    below, right = (-(-n // tile) * tile * block + edge - m for n, m in zip((height, width), pixels.shape, strict=False))
+    below = _filled(height, tile[0]) * block + edge - pixels.shape[0]
+    right = _filled(width, tile[1]) * block + edge - pixels.shape[1]
     wide = cv2.copyMakeBorder(pixels, edge, below, edge, right, cv2.BORDER_REFLECT)
     code = np.empty((height, width, channels), np.int8)
-    side = (tile + 2 * margin) * block
+    tall, broad = ((size + 2 * margin) * block for size in tile)
     for top, left in _corners(height, width, tile):
-        cut = wide[top * block : top * block + side, left * block : left * block + side]
-        inside = code[top : top + tile, left : left + tile]
+        cut = wide[top * block : top * block + tall, left * block : left * block + broad]
+        inside = code[top : top + tile[0], left : left + tile[1]]
         inside[:] = run(np.ascontiguousarray(cut).view(np.int8))[: inside.shape[0], : inside.shape[1]]
     return code
 
 
-def decode_tiles(code: Code, run: Run, *, block: int, margin: int, tile: int, height: int, width: int) -> Pixels:
+def decode_tiles(
+    code: Code, run: Run, *, block: int, margin: int, tile: tuple[int, int], height: int, width: int
+) -> Pixels:
     """The way back.
 
     Args:
         code: int8 [h, w, channels].
-        run: int8 [tile + 2 margin, same, channels] -> [tile * block, same, 3].
+        run: int8 [rows + 2 margin, columns + 2 margin, channels] -> [rows * block, columns * block, 3].
         block, margin, tile: as above.
         height, width: of the picture.
 
     Returns:
         uint8 [height, width, 3], each byte an int8 value's bits.
     """
-    rows, columns = (_mirror(n, margin, -(-n // tile) * tile) for n in code.shape[:2])
+    rows, columns = (_mirror(size, margin, _filled(size, t)) for size, t in zip(code.shape, tile, strict=False))
     pixels = np.empty((height, width, 3), np.uint8)
-    side = tile + 2 * margin
-    for top, left in _corners(*code.shape[:2], tile):
-        cut = code[rows[top : top + side, None], columns[left : left + side]]
-        inside = pixels[top * block : (top + tile) * block, left * block : (left + tile) * block]
+    tall, broad = (size + 2 * margin for size in tile)
+    for top, left in _corners(code.shape[0], code.shape[1], tile):
+        cut = code[rows[top : top + tall, None], columns[left : left + broad]]
+        inside = pixels[top * block : (top + tile[0]) * block, left * block : (left + tile[1]) * block]
         inside[:] = run(cut).view(np.uint8)[: inside.shape[0], : inside.shape[1]]
     return pixels
 
 
-def _corners(height: int, width: int, tile: int) -> Iterator[tuple[int, int]]:
-    for top in range(0, height, tile):
-        for left in range(0, width, tile):
+def _corners(height: int, width: int, tile: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    for top in range(0, height, tile[0]):
+        for left in range(0, width, tile[1]):
             yield top, left
+
+
+def _filled(size: int, tile: int) -> int:
+    return -(-size // tile) * tile
 
 
 def _mirror(size: int, margin: int, filled: int) -> npt.NDArray[np.intp]:

@@ -3,10 +3,11 @@
 A code is int8 [h, w, channels]. Its channels come one after another. The first few, a picture's averages, are predicted
 from coarse to fine: each pass fills the points between those already there with their neighbours' mean, and what is
 coded is the difference. Every other channel comes in two passes, as the squares of a chessboard. How large a value will
-be is expected as a weighted sum of magnitudes already known: at the same place and around it in the channels before, and
-beside it in its own. The sum is a whole number below 2^24, so that float32 holds it exactly and every machine finds the
-same one; its four leading bits choose the table of probabilities. No network takes part. After D. He et al., ELIC, arXiv
-2203.10886, whose space-channel contexts are networks.
+be is expected as a weighted sum of magnitudes already known: at the same place and around it in the channels before,
+and beside it in its own. The sum is a whole number below 2^24, so that float32 holds it exactly and every machine finds
+the same one; its four leading bits choose the table of probabilities, and where next to nothing is expected, zero is
+taken for granted. No network takes part. After D. He et al., ELIC, arXiv 2203.10886, whose space-channel contexts are
+networks.
 """
 
 import base64
@@ -51,8 +52,8 @@ class Tables:
         predicted: how many channels come first and are predicted from their own neighbours.
         levels: how many qualities have expectations of their own.
         weights: base64 of the zlib-compressed little-endian int32 of `base` [levels, channels, 11], `here` and `around`
-            [channels, channels] and `beside` [channels], one after another; see `expectations`.
-        frequencies: base64 of the zlib-compressed little-endian uint16 [56, 16]: of each token in each bin, out of 4096.
+            [channels, channels] and `beside` [channels], one after another.
+        frequencies: base64 of the zlib-compressed little-endian uint16 [56, 16]: of each token in each bin, of 4096.
 
     Raises:
         ModelFileError: if the numbers do not fit together: then the file is damaged.
@@ -222,7 +223,8 @@ class Grid:
         wide[1:-1, 1:-1] = plane.reshape(self.height, self.width)
         rows = wide[:-2] + wide[1:-1] + wide[2:]
         whole = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:] - wide[1:-1, 1:-1]
-        return whole.reshape(-1)[self.order]
+        found: Floats = whole.reshape(-1)[self.order]
+        return found
 
     def beside(self, even: Floats) -> Floats:
         """The sum of the four neighbours of each odd place; `even` holds the even places' magnitudes."""
@@ -231,7 +233,8 @@ class Grid:
         inner[self.even] = even
         wide[1:-1, 1:-1] = inner.reshape(self.height, self.width)
         whole = wide[:-2, 1:-1] + wide[2:, 1:-1] + wide[1:-1, :-2] + wide[1:-1, 2:]
-        return whole.reshape(-1)[self.odd]
+        found: Floats = whole.reshape(-1)[self.odd]
+        return found
 
 
 @lru_cache(maxsize=8)

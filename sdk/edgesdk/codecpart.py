@@ -18,7 +18,7 @@ class CodecPart:
         id: eight hexadecimal digits that both halves and every stream of the codec carry.
         half: which one.
         block: pixels a side that one position of the code stands for.
-        margin: positions (encoder: of the code; decoder: too) on each side that the half sees beyond those it gives.
+        margin: positions of the code on each side that the half sees beyond those it gives.
         lowest_gain: contrast of quality 1; quality 100 has contrast 1, those between divide the range evenly in the
             logarithm.
         whole: whether a picture is one tile, brought to the tile's size whatever its own, as thumbnails are.
@@ -37,7 +37,9 @@ class CodecPart:
 
     def __post_init__(self) -> None:
         if len(self.id) != 8 or set(self.id) - set("0123456789abcdef"):
-            raise ModelFileError(f"the codec's id is {self.id[:20]!r}, expected 8 hexadecimal digits: the file is damaged")
+            raise ModelFileError(
+                f"the codec's id is {self.id[:20]!r}, expected 8 hexadecimal digits: the file is damaged"
+            )
         if not (1 <= self.block <= 64 and 0 <= self.margin <= 16 and 0 < self.lowest_gain <= 1):
             raise ModelFileError("the codec's sizes are out of range: the file is damaged")
 
@@ -47,11 +49,24 @@ class CodecPart:
         Raises:
             ValueError: if it is none.
         """
-        if not 1 <= quality <= QUALITIES:
-            raise ValueError(f"quality is {quality}, expected 1 to {QUALITIES}")
-        return math.exp(math.log(self.lowest_gain) * (QUALITIES - quality) / (QUALITIES - 1))
+        return gain_of(quality, self.lowest_gain)
 
     def level(self, quality: int) -> int:
         """Which of the tables' expectations belong to a quality."""
-        last = self.tables.levels - 1
-        return ((quality - 1) * last * 2 + QUALITIES - 1) // (2 * (QUALITIES - 1))
+        return level_of(quality, self.tables.levels)
+
+
+def gain_of(quality: int, lowest_gain: float) -> float:
+    """The contrast of a quality: 1 at 100, `lowest_gain` at 1, evenly in the logarithm between.
+
+    Raises:
+        ValueError: if the quality is not from 1 to 100.
+    """
+    if not 1 <= quality <= QUALITIES:
+        raise ValueError(f"quality is {quality}, expected 1 to {QUALITIES}")
+    return math.exp(math.log(lowest_gain) * (QUALITIES - quality) / (QUALITIES - 1))
+
+
+def level_of(quality: int, levels: int) -> int:
+    """The nearest of so many levels, 0 to levels - 1."""
+    return ((quality - 1) * (levels - 1) * 2 + QUALITIES - 1) // (2 * (QUALITIES - 1))

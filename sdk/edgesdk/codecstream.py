@@ -1,11 +1,11 @@
 """The bytes around a code: a picture's head, a session's start. docs/codec-format.md draws them.
 
-    2  magic                     e5 43
-    1  version (4 bits), flags   1 = a session's start, 2 = grey
-    4  id of the codec
-    1  quality                   1 to 100
-    1-3, 1-3  height, width      varints
-    2  check                     of what stands before it, and of a picture's code
+2  magic                     e5 43
+1  version (4 bits), flags   1 = a session's start, 2 = grey
+4  id of the codec
+1  quality                   1 to 100
+1-3, 1-3  height, width      varints
+2  check                     of what stands before it, and of a picture's code
 """
 
 import zlib

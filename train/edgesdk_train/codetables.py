@@ -72,7 +72,8 @@ def fit_tables(examples: Sequence[Example], *, predicted: int, levels: int, seed
     base, here, around, beside = _fit_expectations(rows, levels, channels, seed)
 
     def whole(values: Floats) -> npt.NDArray[np.int64]:
-        return np.rint(values.astype(np.float64) * UNIT).astype(np.int64)
+        found: npt.NDArray[np.int64] = np.rint(values.astype(np.float64) * UNIT).astype(np.int64)
+        return found
 
     numbers = {"base": whole(base), "here": whole(here), "around": whole(around), "beside": whole(beside)}
     expected = rows.here @ numbers["here"].T.astype(np.float32) + rows.around @ numbers["around"].T.astype(np.float32)

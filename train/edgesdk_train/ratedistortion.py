@@ -1,10 +1,10 @@
 """How a compressor learns: bits and error at once, at every quality.
 
 The rate is what an entropy coder with the contexts of `edgesdk.codecontext` would need, written so that it has a
-gradient: uniform noise in place of rounding (Balle 2017, arXiv 1611.01704), rounded values on the way to the decoder (D.
-Minnen and S. Singh, Channel-wise Autoregressive Entropy Models, arXiv 2007.08739), and a Laplace distribution whose scale
-is a linear function of the magnitudes around. Because the quantization step is always 1, one weight of the error serves
-every quality.
+gradient: uniform noise in place of rounding (Balle 2017, arXiv 1611.01704), rounded values on the way to the decoder
+(D. Minnen and S. Singh, Channel-wise Autoregressive Entropy Models, arXiv 2007.08739), and a Laplace distribution whose
+scale is a linear function of the magnitudes around. Because the quantization step is always 1, one weight of the error
+serves every quality.
 """
 
 import io
@@ -22,8 +22,9 @@ import tf_keras as keras
 from edgesdk.atomic import write_bytes
 from edgesdk.errors import RunError
 from edgesdk.preprocess import Pixels
-from edgesdk.progress import progress
+from edgesdk.progress import progress, remark
 from edgesdk_train.models.compressor import Compressor, int8
+from edgesdk_train.models.thumbnail import Thumbnail
 
 CHECKPOINT_FILE = "compressor.npz"
 CHECKPOINT_STEPS = 200
@@ -42,8 +43,6 @@ class Lesson:
         side: of a crop, in pixels.
         rate: Adam's largest learning rate; a warm-up, then a cosine to zero.
         gains: the lowest and highest contrast that is practised, drawn evenly in the logarithm.
-        error_weight: bits that one squared grey level of one colour is worth; in equilibrium with a quantization step
-            D of the first components it is 1 / (2 ln 2 D^2 / 12).
         seed: of crops, gains and noise.
     """
 
@@ -52,7 +51,6 @@ class Lesson:
     side: int = 256
     rate: float = 1.5e-4
     gains: tuple[float, float] = GAINS
-    error_weight: float = 0.0179
     seed: int = 0
 
 
@@ -110,7 +108,7 @@ def _average(values: Any, *, corners: bool) -> Any:
     return (sides + wide[:, :-2, :-2] + wide[:, :-2, 2:] + wide[:, 2:, :-2] + wide[:, 2:, 2:]) / 8
 
 
-def judge(model: Compressor, prior: Prior, pixels: Pixels, gain: float) -> tuple[float, float]:
+def judge(model: Compressor | Thumbnail, prior: Prior, pixels: Pixels, gain: float) -> tuple[float, float]:
     """Estimated bits a pixel and PSNR in dB at one quality.
 
     Args:
@@ -125,19 +123,19 @@ def judge(model: Compressor, prior: Prior, pixels: Pixels, gain: float) -> tuple
 
 
 @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
-def _look(model: Compressor, prior: Prior, pixels: Any, gain: Any) -> tuple[Any, Any]:
+def _look(model: Compressor | Thumbnail, prior: Prior, pixels: Any, gain: Any) -> tuple[Any, Any]:
     values = (tf.cast(pixels, tf.float32) - 128) * gain
-    rounded = int8(_encode(model, values))
+    rounded = int8(encode_mirrored(model, values))
     rate = tf.reduce_mean(tf.reduce_sum(prior.bits(rounded, rounded, gain), -1)) / model.shape.block**2
     return rate, tf.reduce_mean((_decode(model, rounded) - values) ** 2)
 
 
-def _encode(model: Compressor, values: Any) -> Any:
+def encode_mirrored(model: Compressor | Thumbnail, values: Any) -> Any:
     """The code of whole pictures, mirrored beyond their borders as the device does it."""
     return model.encode(_mirrored(values, model.shape.encoder_margin * model.shape.block))
 
 
-def _decode(model: Compressor, code: Any) -> Any:
+def _decode(model: Compressor | Thumbnail, code: Any) -> Any:
     return model.decode(_mirrored(code, model.shape.decoder_margin))
 
 
@@ -146,7 +144,7 @@ def _mirrored(values: Any, margin: int) -> Any:
 
 
 def learn_compression(
-    model: Compressor,
+    model: Compressor | Thumbnail,
     prior: Prior,
     lesson: Lesson,
     draw: Callable[[np.random.Generator], Pixels],
@@ -170,6 +168,8 @@ def learn_compression(
     Raises:
         RunError: on `resume`, if the checkpoint is damaged or of another network.
     """
+    # What a squared grey level is worth in bits where a step of that size is the right one: dD/dR of a fine quantizer.
+    error_weight = 6 / (np.log(2) * model.shape.step**2)
     optimizers = [keras.optimizers.Adam(_schedule(lesson, rate)) for rate in (lesson.rate, PRIOR_RATE)]
     parts = (model.trainable_variables, prior.trainable_variables)
     for optimizer, variables in zip(optimizers, parts, strict=True):
@@ -184,12 +184,12 @@ def learn_compression(
     def step(pixels: Any, gain: Any) -> tuple[Any, Any]:
         values = (tf.cast(pixels, tf.float32) - 128) * gain
         with tf.GradientTape(persistent=True) as tape:
-            code = _encode(model, values)
+            code = encode_mirrored(model, values)
             rounded = int8(code)
             noisy = code + tf.random.uniform(tf.shape(code), -0.5, 0.5)
             rate = tf.reduce_mean(tf.reduce_sum(prior.bits(noisy, rounded, gain), -1)) / model.shape.block**2
             error = tf.reduce_mean((_decode(model, rounded) - values) ** 2)
-            loss = rate + 3 * lesson.error_weight * error
+            loss = rate + 3 * error_weight * error
         for optimizer, variables in zip(optimizers, parts, strict=True):
             gradients, _ = tf.clip_by_global_norm(tape.gradient(loss, variables), 1.0)
             optimizer.apply_gradients(zip(gradients, variables, strict=True))
@@ -206,6 +206,7 @@ def learn_compression(
                     rate, psnr = judge(model, prior, held_out, level)
                     history.append({"step": index, "gain": level, "bits_per_pixel": rate, "psnr_db": psnr})
                 note = ", ".join(f"{h['bits_per_pixel']:.2f} bit/pixel {h['psnr_db']:.1f} dB" for h in history[-2:])
+                remark(f"step {index} of {lesson.steps}: {note}", quiet=quiet)
                 _save(folder / CHECKPOINT_FILE, kept)
             advance(1, note)
     return history

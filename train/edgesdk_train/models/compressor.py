@@ -1,13 +1,14 @@
 """A small convolutional autoencoder whose int8 code is a picture's compressed form.
 
-After J. Balle, V. Laparra, E. Simoncelli, End-to-end Optimized Image Compression, arXiv 1611.01704, and J. Balle et al.,
-Variational Image Compression with a Scale Hyperprior, arXiv 1802.01436, with shallow transforms as in Y. Yang and
+After J. Balle, V. Laparra, E. Simoncelli, End-to-end Optimized Image Compression, arXiv 1611.01704, and J. Balle et
+al., Variational Image Compression with a Scale Hyperprior, arXiv 1802.01436, with shallow transforms as in Y. Yang and
 S. Mandt, Computationally-Efficient Neural Image Compression with Shallow Decoders, arXiv 2304.06244. It differs from
 them: one linear 3x3 convolution over 8x8 blocks, begun as their principal components, beside a narrow ReLU branch; no
 GDN; and every quality is one network, because the picture's contrast is scaled before it and back after it, so that the
 quantization step is always 1 and an int8 tensor is the code.
 """
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -86,7 +87,7 @@ class Compressor(tf.Module):  # type: ignore[misc]
         sizes = (n, *shape.outer)
         self.outer = [
             weights(f"outer{i}", before, after, np.sqrt(2 / (9 * before)))
-            for i, (before, after) in enumerate(zip(sizes, sizes[1:], strict=False))
+            for i, (before, after) in enumerate(itertools.pairwise(sizes))
         ]
         picture = np.zeros((3, 3, n + shape.outer[-1], blocks), np.float32)
         picture[1, 1, :n] = components.T
@@ -99,21 +100,21 @@ class Compressor(tf.Module):  # type: ignore[misc]
     def encode(self, pixels: Any) -> Any:
         """Scaled pixels [b, h, w, 3] -> the code before rounding, [b, h/block - 4, w/block - 4, latents]."""
         blocks = tf.nn.space_to_depth(int8(pixels), self.shape.block)
-        branch = int8(tf.nn.relu(_convolve(blocks, self.inner, self.inner_bias)))
+        branch = int8(tf.nn.relu(convolve(blocks, self.inner, self.inner_bias)))
         seen = tf.concat([blocks[:, 1:-1, 1:-1], branch], -1)
-        return _convolve(seen, self.code / self.shape.step, self.code_bias)
+        return convolve(seen, self.code / self.shape.step, self.code_bias)
 
     def decode(self, code: Any) -> Any:
         """A code [b, h, w, latents] -> scaled pixels [b, block * (h - 2 margin), block * (w - 2 margin), 3]."""
         branch = code = int8(code)
         gains = (4.0, *[1.0] * (len(self.outer) - 1))  # the code's values are small beside the branch's range
         for weights, bias, gain in zip(self.outer, self.outer_biases, gains, strict=True):
-            branch = int8(tf.nn.relu(_convolve(branch, gain * weights, bias)))
+            branch = int8(tf.nn.relu(convolve(branch, gain * weights, bias)))
         cut = len(self.outer)
         seen = tf.concat([code[:, cut:-cut, cut:-cut], branch], -1)
         n = self.shape.latents
         gain = tf.concat([tf.fill([n], self.shape.step), tf.ones([self.shape.outer[-1]])], 0)
-        blocks = _convolve(seen, self.picture * gain[:, None], self.picture_bias)
+        blocks = convolve(seen, self.picture * gain[:, None], self.picture_bias)
         return int8(tf.nn.depth_to_space(blocks, self.shape.block))
 
 
@@ -122,10 +123,11 @@ def int8(values: Any) -> Any:
     return tf.quantization.fake_quant_with_min_max_args(values, -128.0, 127.0)
 
 
-def _convolve(values: Any, weights: Any, bias: Any) -> Any:
+def convolve(values: Any, weights: Any, bias: Any, padding: str = "VALID") -> Any:
+    """A convolution whose weights are rounded to int8, each output channel on a scale of its own."""
     largest = tf.stop_gradient(tf.reduce_max(tf.abs(weights), (0, 1, 2)) + 1e-9)
     rounded = tf.quantization.fake_quant_with_min_max_vars_per_channel(weights, -largest, largest, narrow_range=True)
-    return tf.nn.bias_add(tf.nn.conv2d(values, rounded, 1, "VALID"), bias)
+    return tf.nn.bias_add(tf.nn.conv2d(values, rounded, 1, padding), bias)
 
 
 def principal_components(
