@@ -2,17 +2,15 @@
 
 import gzip
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from edgesdk import modelfile
 from edgesdk.atomic import make_folder
-from edgesdk.codecontext import Tables
 from edgesdk.codecpart import CodecPart
-from edgesdk.contract import Contract, Golden, Measured, Output, Source, encode_output
+from edgesdk.contract import Contract, Golden, Measured, Output, encode_output
 from edgesdk.errors import ConversionError
 from edgesdk.preprocess import ImageInput, to_tensor, value_table
 from edgesdk.quiet import captured_output
@@ -25,6 +23,9 @@ from edgesdk_convert.runtimes import check_operations, prove_runtimes
 from edgesdk_convert.worker import run_job, shared_worker
 from edgesdk_device.backends import Backend, open_backend
 from edgesdk_device.codec import DECODER_FILE, ENCODER_FILE
+from edgesdk_train.compression import LearnedCodec
+from edgesdk_train.models.compressor import int8
+from edgesdk_train.models.thumbnail import Thumbnail
 
 GOLDEN_INPUTS = 2
 GOLDEN_ENTRIES = 512
@@ -33,47 +34,14 @@ TOLERANCES = {"cpu": 4.0, "gpu": 8.0, "npu": 8.0}
 SHAPED = ImageInput(height=1, width=1, mean=128, std=1, resize="squash")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Halves:
-    """A compressor ready to be exported.
-
-    Attributes:
-        encode, decode: functions of one image and one code, [1, h, w, c] float32 tensors that hold whole numbers, which
-            fake-quantize all that they compute.
-        picture, code: shapes that they take, (h, w, c).
-        block, encoder_margin, decoder_margin, whole: as in `CodecPart`.
-        parameters: learned numbers of the two.
-    """
-
-    encode: Any
-    decode: Any
-    picture: tuple[int, int, int]
-    code: tuple[int, int, int]
-    block: int
-    encoder_margin: int
-    decoder_margin: int
-    parameters: tuple[int, int]
-    whole: bool = False
-
-
-def export_codec(
-    halves: Halves,
-    tables: Tables,
-    folder: Path,
-    *,
-    name: str,
-    source: Source,
-    lowest_gain: float,
-    background: str = "",
-    quiet: bool = True,
-) -> tuple[Contract, Contract]:
+def export_codec(learned: LearnedCodec, folder: Path, *, name: str, quiet: bool = True) -> tuple[Contract, Contract]:
     """Write `encoder.tflite` and `decoder.tflite`, each proved in every installed runtime.
 
     Args:
+        learned: network and tables.
         folder: made if missing.
         name: of the codec, for people.
-        source: what it learned from.
-        lowest_gain, background: as in `CodecPart`.
+        quiet: no remarks.
 
     Raises:
         ConversionError: if a half does not come out as an int8 file of scale 1, or LiteRT does not give its golden
@@ -82,40 +50,40 @@ def export_codec(
     """
     shared_worker()
     make_folder(folder)
+    model, tables, shape = learned.model, learned.tables, learned.model.shape
+    around = 2 * shape.encoder_margin * shape.block
+    picture = learned.size[0] + around, learned.size[1] + around, 3
+    rows, columns = (size // shape.block + 2 * shape.decoder_margin for size in learned.size)
     with captured_output():
-        graphs = freeze_function(halves.encode, halves.picture), freeze_function(halves.decode, halves.code)
+        graphs = (
+            freeze_function(lambda image: int8(model.encode(image)), picture),
+            freeze_function(lambda code: model.decode(code), (rows, columns, shape.latents)),
+        )
     files = [_to_int8(graph) for graph in graphs]
     digest = hashlib.sha256(b"".join([*files, tables.weights.encode(), tables.frequencies.encode()])).hexdigest()
     part = CodecPart(
         id=digest[:8],
         half="encoder",
-        block=halves.block,
-        margin=halves.encoder_margin,
-        lowest_gain=lowest_gain,
+        block=shape.block,
+        margin=shape.encoder_margin,
+        lowest_gain=learned.lowest_gain,
         tables=tables,
-        whole=halves.whole,
-        background=background,
+        whole=isinstance(model, Thumbnail),
+        background=learned.background,
     )
-    height, width, channels = halves.code
+    other = replace(part, half="decoder", margin=shape.decoder_margin)
+    seen = replace(SHAPED, height=picture[0], width=picture[1])
+    coded = replace(SHAPED, height=rows, width=columns, channels=shape.latents, color="latent")
     made = []
-    for file, image_input, output, one, parameters in (
-        (files[0], replace(SHAPED, height=halves.picture[0], width=halves.picture[1]), "latent", part, 0),
-        (
-            files[1],
-            replace(SHAPED, height=height, width=width, channels=channels, color="latent"),
-            "image",
-            replace(part, half="decoder", margin=halves.decoder_margin),
-            1,
-        ),
-    ):
+    for file, image_input, output, one in ((files[0], seen, "latent", part), (files[1], coded, "image", other)):
         contract = Contract(
             name=f"{name} {one.half}",
             spec=None,
-            source=source,
+            source=learned.source,
             input=image_input,
             output=Output(kind=output),  # type: ignore[arg-type]
             recipe=Recipe(precision="int8", io="int8", qat=True, steps=("quantization-aware from the first step",)),
-            measured=_measure(file, halves.parameters[parameters]),
+            measured=_measure(file),
             golden=_make_golden(file, image_input),
             tolerance=TOLERANCES,
             versions=tool_versions(),
@@ -159,11 +127,11 @@ def _stride(backend: Backend) -> int:
     return max(1, int(np.prod(backend.output.shape)) // GOLDEN_ENTRIES) | 1
 
 
-def _measure(file: bytes, parameters: int) -> Measured:
+def _measure(file: bytes) -> Measured:
     graph = read_graph(file)
     return Measured(
         macs=graph.macs,
-        parameters=parameters,
+        parameters=sum(op.weights for op in graph.ops),
         size_bytes=len(file),
         gzip_bytes=len(gzip.compress(file, 9)),
         sparsity=round(graph.sparsity, 6),

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 import edgesdk
+from edgesdk import modelfile
 from edgesdk.codecontext import Code
 from edgesdk.codecpart import QUALITIES, CodecPart
 from edgesdk.codecstream import CHECK_BYTES, Head, checksum, read_varint, unpack_head, write_varint
@@ -20,6 +21,7 @@ from edgesdk_device.entropy import decode_code, encode_code
 from edgesdk_device.tiles import decode_tiles, encode_tiles
 
 ENCODER_FILE, DECODER_FILE = "encoder.tflite", "decoder.tflite"
+SHIPPED = Path(edgesdk.__file__).parent / "codecs"
 BAND = 12288  # positions that are coded together at most: more would need memory, fewer would lose contexts
 THRIFT_BITS = 5.0
 
@@ -293,16 +295,20 @@ def psnr(one: Pixels, other: Pixels) -> float:
     return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
 
 
+def shipped_codecs() -> list[str]:
+    """Names of the codecs that come with edgesdk."""
+    return sorted(path.name for path in SHIPPED.iterdir() if path.is_dir()) if SHIPPED.is_dir() else []
+
+
 def find_codec(name: Path | str) -> Path:
     """The folder of a codec: its own, or that of one that comes with edgesdk.
 
     Raises:
         ModelFileError: if there is no such codec.
     """
-    shipped = Path(edgesdk.__file__).parent / "codecs"
-    known = sorted(path.name for path in shipped.iterdir() if path.is_dir()) if shipped.is_dir() else []
+    known = shipped_codecs()
     if str(name) in known:
-        return shipped / str(name)
+        return SHIPPED / str(name)
     folder = Path(name)
     if not folder.is_dir():
         raise ModelFileError(
@@ -310,6 +316,27 @@ def find_codec(name: Path | str) -> Path:
             f"{DECODER_FILE}"
         )
     return folder
+
+
+def codec_of(data: bytes) -> str:
+    """The name of the codec that comes with edgesdk and made a stream.
+
+    Raises:
+        StreamError: if the stream is no picture of ours, or none of those codecs made it.
+    """
+    head, _ = unpack_head(data)
+    ids = {}
+    for name in shipped_codecs():
+        part = modelfile.read(find_codec(name) / DECODER_FILE).required_contract().codec
+        assert part is not None
+        ids[part.id] = name
+    if head.codec not in ids:
+        known = ", ".join(f"{name} ({one})" for one, name in ids.items())
+        raise StreamError(
+            f"the stream was made by the codec {head.codec}, which does not come with edgesdk, only {known} do: name "
+            "its folder"
+        )
+    return ids[head.codec]
 
 
 def as_frame(frame: npt.NDArray[Any] | Path | str) -> tuple[Pixels, bool]:

@@ -120,10 +120,10 @@ def encode_code(
 def _write(
     passes: list[tuple[int, Ints, Plane]], predicted: int, coding: Coding, top: int, carried: npt.NDArray[np.uint8]
 ) -> bytes:
-    lengths = [len(bins) for _, bins, _ in passes]
+    lengths = [len(item[1]) for item in passes]
     bins = np.concatenate([np.zeros(0, np.int32), *(item[1] for item in passes)])
     residual = np.concatenate([np.zeros(0, np.int64), *(item[2] for item in passes)])
-    signed = np.repeat([channel < predicted for channel, _, _ in passes], lengths)
+    signed = np.repeat(np.array([channel < predicted for channel, _, _ in passes], bool), lengths)
     size = np.abs(residual)
     token = TOKEN_OF[size]
     token[coding.frequency[bins, token] == 0] = ESCAPE

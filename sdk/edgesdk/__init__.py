@@ -14,6 +14,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from edgesdk.codecverbs import compress as compress
+    from edgesdk.codecverbs import decompress as decompress
+    from edgesdk.codecverbs import train_codec as train_codec
     from edgesdk.contract import Contract as Contract
     from edgesdk.converted import Converted as Converted
     from edgesdk.errors import EdgeSDKError as EdgeSDKError
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from edgesdk_device.cameras import Camera as Camera
     from edgesdk_device.cameras import open_source as open_source
     from edgesdk_device.classifier import Classifier as Classifier
+    from edgesdk_device.codec import Codec as Codec
 
 __version__ = "0.1.0"
 
@@ -43,6 +47,7 @@ _HOMES = {
     "Check": "edgesdk.results",
     "Classification": "edgesdk.results",
     "Classifier": "edgesdk_device.classifier",
+    "Codec": "edgesdk_device.codec",
     "Contract": "edgesdk.contract",
     "Converted": "edgesdk.converted",
     "EdgeSDKError": "edgesdk.errors",
@@ -53,12 +58,15 @@ _HOMES = {
     "Run": "edgesdk.runfolder",
     "Verified": "edgesdk.results",
     "bench": "edgesdk.verbs",
+    "compress": "edgesdk.codecverbs",
     "convert": "edgesdk.verbs",
+    "decompress": "edgesdk.codecverbs",
     "doctor": "edgesdk.verbs",
     "inspect": "edgesdk.verbs",
     "open_source": "edgesdk_device.cameras",
     "run": "edgesdk.verbs",
     "train": "edgesdk.verbs",
+    "train_codec": "edgesdk.codecverbs",
     "verify": "edgesdk.verbs",
 }
 __all__ = ["__version__", *sorted(_HOMES)]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from edgesdk import codeccommands
 from edgesdk.errors import EdgeSDKError
 from edgesdk.parser import build_parser
 from edgesdk.progress import remark
@@ -47,8 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def train(options: argparse.Namespace) -> int:
     """`edgesdk train`."""
-    from edgesdk import verbs
+    from edgesdk import codecverbs, verbs
 
+    if options.arch in codecverbs.CODECS or options.camera is not None:
+        return codeccommands.train(options)
+    if options.data is None:
+        raise ValueError("name DATA: a folder of photos, or digits")
     done = verbs.train(
         options.data,
         **_network(options),
@@ -251,6 +256,8 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "inspect": inspect,
     "bench": bench,
     "run": run,
+    "compress": codeccommands.compress,
+    "decompress": codeccommands.decompress,
     "doctor": doctor,
 }
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any, NoReturn
 
-from edgesdk import __version__
+from edgesdk import __version__, codeccommands
 from edgesdk.recipe import RECIPES
 from edgesdk.spec import ARCHITECTURES
 
@@ -45,10 +45,13 @@ def build_parser() -> argparse.ArgumentParser:
         return sub
 
     command = add("train", "learn the classes of a folder of photos", "edgesdk train photos/ --width 0.75 --res 160")
-    command.add_argument("data", metavar="DATA", help="one subfolder of photos a class, or digits")
+    command.add_argument(
+        "data", metavar="DATA", nargs="?", help="one subfolder of photos a class, digits, or any photos for a codec"
+    )
     _add_network(command)
     command.add_argument("--weights", default="none", metavar="W", help="imagenet, a Keras .h5 file or none (default)")
     _add_learning(command)
+    codeccommands.add_training(command)
     command.add_argument("--resume", action="store_true", help="continue what was interrupted in the run folder")
     command.add_argument("-o", "--out", type=Path, metavar="RUN", help="run folder (default: named by model and data)")
 
@@ -148,6 +151,8 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--events", type=Path, metavar="FILE", help="append one JSON object a line")
     command.add_argument("--frames", type=int, metavar="N", help="stop after N frames")
     _add_backend(command)
+
+    codeccommands.add_commands(add)
 
     add("doctor", "say what works here and how to get the rest", "edgesdk doctor")
     return parser

@@ -27,7 +27,7 @@ from edgesdk_train.models.compressor import Compressor, int8
 from edgesdk_train.models.thumbnail import Thumbnail
 
 CHECKPOINT_FILE = "compressor.npz"
-CHECKPOINT_STEPS = 200
+CHECKPOINT_STEPS = 100
 GAINS = (0.15, 1.0)
 PRIOR_RATE = 2e-2
 PREDICTED = 3

@@ -64,14 +64,14 @@ class Thumbnail(tf.Module):  # type: ignore[misc]
             values[1, 1] = matrix
             return values
 
-        def random(size: int, inputs: int, outputs: int, spread: float = 1.0) -> npt.NDArray[Any]:
-            return rng.normal(0, spread * np.sqrt(2 / (size**2 * inputs)), (size, size, inputs, outputs))
+        def random(size: int, inputs: int, outputs: int) -> npt.NDArray[Any]:
+            return rng.normal(0, np.sqrt(2 / (size**2 * inputs)), (size, size, inputs, outputs))
 
         self.first = weights("first", first[None, None])
         self.second = weights("second", centred(second))
         self.inner = [weights("inner0", random(3, n, inner)), weights("inner1", random(3, inner, inner))]
         self.back = weights("back", centred(second.T))
-        self.guess = weights("guess", random(1, inner, 4 * middle, 0.1))
+        self.guess = weights("guess", np.zeros((1, 1, inner, 4 * middle)))
         self.fine = weights("fine", random(3, middle, fine))
         picture = np.concatenate([first.T, np.zeros((fine, 3 * HALF**2))])
         self.picture = weights("picture", picture[None, None])
