@@ -55,8 +55,8 @@ class Sender:
             height, width = self._background.shape[:2]
         if not 0 <= number < 2**16:
             raise ValueError(f"number is {number}, expected 0 to 65535")
-        self._head = Head(codec=codec.id, quality=quality, height=height, width=width, session=number)
-        packed = self._head.pack()
+        self.head = Head(codec=codec.id, quality=quality, height=height, width=width, session=number)
+        packed = self.head.pack()
         self.start = packed + (checksum(packed) >> 16).to_bytes(CHECK_BYTES, "big")
         self._lengths: deque[int] = deque(maxlen=REMEMBERED)
 
@@ -72,13 +72,13 @@ class Sender:
         frame, _ = as_frame(frame)
         if self._background is not None:
             frame = _difference(_fit(frame, self._background), self._background)
-        elif frame.shape[:2] != (self._head.height, self._head.width):
+        elif frame.shape[:2] != (self.head.height, self.head.width):
             raise ValueError(
-                f"the frame is {frame.shape[0]}x{frame.shape[1]}, expected {self._head.height}x{self._head.width} as "
+                f"the frame is {frame.shape[0]}x{frame.shape[1]}, expected {self.head.height}x{self.head.width} as "
                 "all of this session"
             )
-        code = self._codec.encode(frame, self._head.quality)
-        payload, check = self._codec.pack_code(code, self._head.quality, self.start)
+        code = self._codec.encode(frame, self.head.quality)
+        payload, check = self._codec.pack_code(code, self.head.quality, self.start)
         data = bytes([check >> 16 & 0xFF]) + payload
         usual = statistics.median(self._lengths) if len(self._lengths) >= FEWEST else len(data)
         self._lengths.append(len(data))
@@ -103,7 +103,7 @@ class Receiver:
         codec.expect(head)
         if start[end:] != (checksum(start[:end]) >> 16).to_bytes(CHECK_BYTES, "big"):
             raise StreamError("the session's start is damaged: its checksum does not match")
-        self._codec, self._head, self._start = codec, head, start
+        self._codec, self.head, self._start = codec, head, start
         self._background = read_background(codec.decoder.contract)
         if self._background is not None and self._background.shape[:2] != (head.height, head.width):
             raise StreamError("the session's frames are of another size than the camera's background")
@@ -116,11 +116,11 @@ class Receiver:
         """
         if not data:
             raise StreamError("the message is empty")
-        code, low = self._codec.unpack(data[1:], self._head)
+        code, low = self._codec.unpack(data[1:], self.head)
         found = checksum(code.tobytes(), before=checksum(self._start)) & 0xFFFFFF
         if found != data[0] << 16 | low:
             raise StreamError("the message's checksum does not match: it is damaged or of another session")
-        frame = self._codec.decode(code, self._head)
+        frame = self._codec.decode(code, self.head)
         return frame if self._background is None else _restored(frame, self._background)
 
 
