@@ -38,8 +38,8 @@ def as_markdown(found: dict[str, Any]) -> str:
     if "kodak" in found:
         kodak = found["kodak"]
         lines += [
-            f"Kodak, {kodak['pictures']} pictures, whole files; BD-rate of edgesdk in percent (mean curve / mean of the "
-            "pictures' own), means over RGB",
+            f"Kodak, {kodak['pictures']} pictures, whole files; BD-rate of edgesdk in percent (mean curve / mean of "
+            "the pictures' own), measures are means over RGB",
             "",
             "| | PSNR | SSIM | MS-SSIM |",
             "| --- | --- | --- | --- |",
