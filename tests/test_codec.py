@@ -1,5 +1,6 @@
 """Codec, sessions and commands, with the photo codec that comes with edgesdk."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from edgesdk_device.codec import (
     psnr,
     shipped_codecs,
 )
+from edgesdk_device.recording import replay
 from edgesdk_device.session import Receiver, Sender
 
 
@@ -244,6 +246,30 @@ def test_the_commands_go_there_and_back(tmp_path: Path, capsys: pytest.CaptureFi
     (tmp_path / "bad.edc").write_bytes(b"no stream")
     assert cli.main(["decompress", str(tmp_path / "bad.edc")]) == 1
     assert "bad.edc: the data begins with" in capsys.readouterr().err
+
+
+def test_a_source_becomes_a_session_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shots = tmp_path / "shots"
+    shots.mkdir()
+    for index in range(7):
+        frame = scene(48, 64)
+        if index == 6:
+            frame[10:40, 10:50] = blocks_frame(1, 30, 40)
+        assert cv2.imwrite(str(shots / f"{index}.png"), frame)
+    out, events = tmp_path / "session.eds", tmp_path / "events.jsonl"
+    asked = ["run", "photo", "--compress", str(out), "--source", str(shots), "--events", str(events)]
+    assert cli.main(asked) == 0
+    assert "frame 6: " in capsys.readouterr().out
+    activity = [json.loads(line)["activity"] for line in events.read_text().splitlines()]
+    assert activity[:6] == [1.0] * 6
+    assert activity[6] > 1.3
+    with Codec("photo") as codec:
+        frames = list(replay(out, codec))
+        assert psnr(frames[0], scene(48, 64)) > 25
+        out.write_bytes(out.read_bytes()[:-3])
+        with pytest.raises(StreamError, match="cut short"):
+            list(replay(out, codec))
+    assert len(frames) == 7
 
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -182,6 +182,8 @@ def run(options: argparse.Namespace) -> int:
     """`edgesdk run`."""
     from edgesdk import verbs
 
+    if options.compress is not None:
+        return codeccommands.record(options)
     count = 0
     for seen in verbs.run(
         options.file,

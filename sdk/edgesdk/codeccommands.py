@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from edgesdk.progress import remark
+
 Add = Callable[[str, str, str], argparse.ArgumentParser]
 
 
@@ -31,6 +33,38 @@ def add_training(command: argparse.ArgumentParser) -> None:
     command.add_argument("--camera", type=Path, metavar="VIDEO", help="a fixed camera's video (--arch compressor)")
     command.add_argument("--init-from", metavar="CODEC", help="a codec to go on from (--arch compressor)")
     command.add_argument("--steps", type=int, default=0, metavar="N", help="of a codec's learning (default: by kind)")
+
+
+def add_recording(command: argparse.ArgumentParser) -> None:
+    """What `edgesdk run` takes for a codec beside its other options."""
+    command.add_argument(
+        "--compress", type=Path, metavar="OUT", help="FILE is a codec: write its session of the source"
+    )
+    command.add_argument("--quality", type=int, default=50, metavar="Q", help="of --compress, 1 to 100 (default 50)")
+
+
+def record(options: argparse.Namespace) -> int:
+    """`edgesdk run CODEC --compress OUT`."""
+    from edgesdk_device.recording import record as recorded
+
+    count = total = 0
+    for one in recorded(
+        options.file,
+        options.compress,
+        source=options.source,
+        quality=options.quality,
+        frames=options.frames,
+        events=options.events,
+        backend=options.backend,
+        threads=options.threads,
+    ):
+        count, total = count + 1, total + one.size_bytes
+        if options.json:
+            print(json.dumps(one.to_json()), flush=True)
+        else:
+            print(f"frame {one.frame}: {one.size_bytes} bytes, activity {one.activity:.2f}", flush=True)
+    remark(f"{count} frames, {total} bytes in {options.compress}", quiet=options.quiet)
+    return 0
 
 
 def compress(options: argparse.Namespace) -> int:

@@ -150,6 +150,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--events", type=Path, metavar="FILE", help="append one JSON object a line")
     command.add_argument("--frames", type=int, metavar="N", help="stop after N frames")
+    codeccommands.add_recording(command)
     _add_backend(command)
 
     codeccommands.add_commands(add)
