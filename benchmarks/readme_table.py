@@ -18,6 +18,7 @@ from edgesdk import verbs
 from edgesdk.converted import Converted
 from edgesdk.measurement import Measurement
 from edgesdk.progress import remark
+from edgesdk.report import split_rows
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -116,7 +117,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         work = options.work or Path(name)
         made = [convert(row, shared, work) for row in rows]
-        measured = verbs.bench([item.path for item in made], quiet=False)
+        paths = [item.path for item in made]
+        measured, _ = split_rows(verbs.bench(paths, backends=["litert"], threads=[1], quiet=False))
         lines = [HEAD, ("---",) * len(HEAD), *(cells(*item) for item in zip(rows, made, measured, strict=True))]
         facts = [item.to_json() | {"path": item.path.name} for item in made]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)

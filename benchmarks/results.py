@@ -1,7 +1,10 @@
 """Where benchmark results are kept: benchmarks/results/<board>/, one folder a machine."""
 
+import json
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from edgesdk.atomic import make_folder, write_text
 from edgesdk_device.board import board_name
@@ -18,3 +21,14 @@ def save(name: str, text: str) -> None:
     print(
         f"written: {write_text(board_folder() / name, text.rstrip() + chr(10)).relative_to(Path(__file__).parents[1])}"
     )
+
+
+def save_table(
+    name: str, head: Sequence[str], rows: Sequence[Sequence[str]], note: str, facts: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Print a table and keep it as Markdown, and what it was made of, without paths of this machine, as JSON."""
+    lines = [head, ["---"] * len(head), *rows]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    print(f"{table}\n\n{note}")
+    save(f"{name}.md", f"{table}\n\n{note}")
+    save(f"{name}.json", json.dumps({key: {**value, "path": ""} for key, value in facts.items()}, indent=1))

@@ -18,6 +18,7 @@ from results import save
 from edgesdk import modelfile, verbs
 from edgesdk.modelfile import ModelFile
 from edgesdk.progress import remark
+from edgesdk.report import split_rows
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 WEIGHTS = "models/keras/mobilenet_v1_0.75_224.h5"
@@ -63,7 +64,10 @@ def main() -> None:
         for data in [options.shared / data for data in DATA if (options.shared / data).is_dir()]:
             made = [make(data, options.shared / WEIGHTS, seed, work) for seed in seeds]
             # Five rounds through the three files of one seed: a slow minute of the machine meets all of them.
-            rounds = [verbs.bench([file.path for file in made[0]], quiet=False) for _ in range(5)]
+            paths = [file.path for file in made[0]]
+            rounds = [
+                split_rows(verbs.bench(paths, backends=["litert"], threads=[1], quiet=False))[0] for _ in range(5)
+            ]
             for index, network in enumerate(NETWORKS):
                 measured = [files[index].required_contract().measured for files in made]
                 proved = [item.accuracy for item in measured if item.accuracy is not None]

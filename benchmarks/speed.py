@@ -1,6 +1,6 @@
 """How fast the parts are that users wait for, each as a ratio of two things interleaved in one run.
 
-    python benchmarks/speed.py            about five minutes on 2 cores, no data needed
+    python benchmarks/speed.py            about ten minutes on 2 cores, no data needed
 
 Writes benchmarks/results/<board>/speed.json and prints one line a ratio with its target.
 """
@@ -23,9 +23,11 @@ from edgesdk.data import load_images, read_dataset, split_dataset
 from edgesdk.preprocess import ImageInput
 from edgesdk.progress import remark
 from edgesdk.quiet import captured_output, import_tensorflow
-from edgesdk.recipe import Recipe
+from edgesdk.recipe import Io, Precision, Recipe
+from edgesdk.runfolder import MODEL_FILE
 from edgesdk.spec import ModelSpec
 
+PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "dynamic", "int8", "int16x8")
 SPEC = ModelSpec(width=0.5, res=160, classes=10)
 INPUT = ImageInput(height=160, width=160)
 
@@ -51,32 +53,46 @@ def in_process(code: str) -> Callable[[], object]:
 
 
 def converting(folder: Path) -> dict[str, list[float]]:
-    """Our conversion of a built network against plain `TFLiteConverter.from_keras_model`, warm process."""
+    """Our conversion of a learned network against plain `TFLiteConverter.from_keras_model`, warm process.
+
+    All five precisions come from one frozen network; `five_verbs` are five calls of `edgesdk.convert` on the run
+    folder instead, each of which loads it, decodes the photos and judges its file on 355 of them.
+    """
     import_tensorflow()
     import numpy as np
     import tensorflow as tf
 
     from edgesdk_convert.convert import Evidence, convert_model
-    from edgesdk_convert.network import from_keras
-    from edgesdk_train.models import build_model
+    from edgesdk_convert.load import load_network
+    from edgesdk_convert.network import Network, from_keras
 
-    model = build_model(SPEC)
+    run = folder / "digits.run"
+    verbs.train("digits", width=SPEC.width, res=SPEC.res, epochs=2, out=run)
+    model = load_network(run / MODEL_FILE)
     digits = [photo for photo in read_dataset("digits").photos if photo.split == "train"]
     pixels = load_images(digits[:98], INPUT).pixels  # and two anchors make 100 samples
     values = (pixels.astype(np.float32) - 128) / 128
 
-    def ours(precision: str, repair: bool = False) -> object:
-        io = "float32" if precision == "float32" else "uint8"
+    def ours(network: Network, precision: Precision, repair: bool = False) -> object:
         return convert_model(
-            from_keras(model, INPUT),
+            network,
             spec=SPEC,
             image_input=INPUT,
             output=Output(labels=tuple("0123456789")),
             source=Source(),
-            recipe=Recipe(precision=precision, io=io, repairs=Recipe().repairs if repair else ()),  # type: ignore[arg-type]
+            recipe=recipe(precision, repair),
             evidence=Evidence(calibration=pixels),
             out=folder / f"{precision}.tflite",
         )
+
+    def five(repair: bool) -> None:
+        network = from_keras(model, INPUT)
+        for precision in PRECISIONS:
+            ours(network, precision, repair)
+
+    def five_verbs() -> None:
+        for precision in PRECISIONS:
+            verbs.convert(run, recipe=recipe(precision, repair=False), out=folder / f"judged_{precision}.tflite")
 
     def plain(quantized: bool) -> object:
         with captured_output():
@@ -90,12 +106,20 @@ def converting(folder: Path) -> dict[str, list[float]]:
 
     return interleaved(
         5,
-        float_ours=lambda: ours("float32"),
+        float_ours=lambda: ours(from_keras(model, INPUT), "float32"),
         float_plain=lambda: plain(False),
-        int8_ours=lambda: ours("int8"),
+        int8_ours=lambda: ours(from_keras(model, INPUT), "int8"),
         int8_plain=lambda: plain(True),
-        int8_repaired=lambda: ours("int8", repair=True),
-    )
+        int8_repaired=lambda: ours(from_keras(model, INPUT), "int8", repair=True),
+        five=lambda: five(repair=False),
+        five_repaired=lambda: five(repair=True),
+    ) | interleaved(1, five_verbs=five_verbs)
+
+
+def recipe(precision: Precision, repair: bool) -> Recipe:
+    """The precision, int8 with uint8 input, repaired or plain."""
+    io: Io = "uint8" if precision == "int8" else "float32"
+    return Recipe(precision=precision, io=io, repairs=Recipe().repairs if repair else ())
 
 
 def starting(folder: Path) -> dict[str, list[float]]:
@@ -156,6 +180,9 @@ def main() -> None:
         ("convert, float32, of from_keras_model", "float_ours", "float_plain", 0.1),
         ("convert, int8 with 100 samples, of from_keras_model", "int8_ours", "int8_plain", 0.3),
         ("the same with equalization and bias correction", "int8_repaired", "int8_plain", None),
+        ("five precisions of one network, of from_keras_model's float", "five", "float_plain", 2.0),
+        ("the same with equalization and bias correction", "five_repaired", "float_plain", None),
+        ("five times edgesdk.convert on a run folder, each judged on 355 photos", "five_verbs", "float_plain", None),
         ("import edgesdk, of import numpy", "edgesdk", "numpy", 1.5),
         ("fresh process to first label, of the bare imports", "label", "bare", 1.3),
         ("head on cached features, of a frozen body in the loop", "cached", "in_the_loop", 0.1),

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgesdk import report, verbs
+from edgesdk import Classifier, report, verbs
 from edgesdk.converted import Converted
 from edgesdk.errors import BackendError, DataError, ModelFileError
-from edgesdk.measurement import Measurement
+from edgesdk.measurement import Measurement, Refused
 from edgesdk.stats import percentiles, wilson_interval
 from edgesdk_device import bench
 
@@ -20,7 +20,12 @@ from edgesdk_device import bench
 @pytest.fixture(scope="module")
 def measured(int8_file: Converted, float_file: Converted, photos: Path) -> list[Measurement]:
     """Two files with one and two threads, quickly, with accuracy."""
-    return verbs.bench([int8_file.path, float_file.path], data=photos, threads=(1, 2), quick=True)
+    paths = [int8_file.path, float_file.path]
+    measured, refused = report.split_rows(
+        verbs.bench(paths, data=photos, backends=["litert"], threads=(1, 2), quick=True)
+    )
+    assert not refused
+    return measured
 
 
 def test_every_cell_is_measured(measured: list[Measurement]) -> None:
@@ -39,10 +44,12 @@ def test_every_cell_is_measured(measured: list[Measurement]) -> None:
         assert m.first_invoke_ms > 0
         assert 20e6 < m.peak_rss_bytes < 500e6
         assert 0 < m.delegated_nodes <= m.nodes
-        assert m.cpu_over_wall > 0.5
+        assert 0 < m.cpu_over_wall < 2.5
         assert m.top1 is not None
         assert m.top1 > 0.9
         assert m.top1_n == 120
+        assert m.max_difference is not None
+        assert (m.family, m.delegate, m.choice) == ("cpu", "", None)
         assert any("quick" in warning for warning in m.warnings)
 
 
@@ -82,6 +89,33 @@ def test_reports_in_every_format(measured: list[Measurement], tmp_path: Path) ->
         report.write_report(tmp_path / "r.pdf", measured)
 
 
+def test_refused_rows_are_in_every_format(measured: list[Measurement], tmp_path: Path) -> None:
+    m = measured[0]
+    reason = "litert-gpu 2.3.0 does not run here: <no driver>"
+    rows = [
+        m,
+        Refused(
+            model=m.model, path=m.path, sha256=m.sha256, backend="litert-gpu", threads=1, delegate="", reason=reason
+        ),
+    ]
+    assert f"refused: {m.model}, litert-gpu: {reason}" in report.as_text(rows)
+    assert f"- refused: {m.model}, litert-gpu: {reason}" in report.as_markdown(rows)
+    *_, last = csv.reader(io.StringIO(report.as_csv(rows)))
+    assert (last[1], last[-1], len(last)) == ("litert-gpu", reason, len(report.COLUMNS) + 1)
+    assert json.loads(report.as_json(rows))[1]["reason"] == reason
+    page = report.write_report(tmp_path / "r.html", rows).read_text()
+    assert "&lt;no driver&gt;" in page
+
+
+def test_auto_measures_what_was_chosen(int8_file: Converted) -> None:
+    (row,) = verbs.bench([int8_file.path], quick=True)
+    assert isinstance(row, Measurement)
+    with Classifier(int8_file.path) as classify:
+        assert classify.choice == row.choice
+        assert (classify.backend.name, classify.backend.threads) == (row.backend, row.threads)
+    assert f"auto: {row.model}: {row.backend}" in report.as_text([row])
+
+
 def test_what_cannot_be_measured_is_named(int8_file: Converted, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="backend is 'fast'"):
         verbs.bench([int8_file.path], backends=("fast",))
@@ -101,12 +135,12 @@ def test_data_with_other_classes_is_named(int8_file: Converted) -> None:
 def test_a_process_that_dies_is_reported(int8_file: Converted, monkeypatch: pytest.MonkeyPatch) -> None:
     """A runtime that takes its process down, as tflite-runtime does with some files: here the process is `false`."""
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(BackendError, match=r"auto on .* died \(exit code 1\)"):
-        verbs.bench([int8_file.path], quick=True)
+    with pytest.raises(BackendError, match=r"litert, 1 thread on .* died \(exit code 1\)"):
+        verbs.bench([int8_file.path], backends=["litert"], threads=[1], quick=True)
 
 
 def test_a_model_on_reference_kernels_is_warned_about() -> None:
-    found = bench._warnings(0, 0.9, 2, [1.0] * 50 + [9.0] * 50, quick=False)
+    found = bench._warnings(0, 0.9, 2, [1.0] * 50 + [9.0] * 50, quick=False, golden=0.0)
     assert ["XNNPACK" in found[0], "2 threads used 0.9 CPUs" in found[1]] == [True, True]
     assert any("p90 is" in warning for warning in found)
 

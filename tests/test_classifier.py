@@ -15,7 +15,7 @@ from edgesdk.errors import BackendError, DataError, ModelFileError
 from edgesdk.preprocess import fit_frame, read_photo, to_tensor, value_table
 from edgesdk_device.backends import installed_backends, open_backend
 from edgesdk_device.backends.interpreter import count_nodes
-from edgesdk_device.classifier import Model
+from edgesdk_device.classifier import Model, best_first
 
 needs_tflite_runtime = pytest.mark.skipif(
     "tflite-runtime" not in installed_backends(), reason="tflite-runtime is not installed"
@@ -82,6 +82,26 @@ def test_the_device_feeds_the_bytes_that_training_saw(
             assert np.array_equal(integer.prepare(frame), seen[index])
             assert np.array_equal(real.prepare(frame), training[index])
             assert real.prepare(frame).dtype == np.float32
+
+
+def test_room_for_a_frame_is_reused(photos: Path, int8_file: Converted, float_file: Converted) -> None:
+    frames = [read_photo(path) for path in sorted(photos.rglob("*.png"))[::40]]
+    for file in (int8_file, float_file):
+        with Model(file.path) as model:
+            room = model.new_values()
+            for frame in frames:
+                assert model.prepare(frame, room) is room
+                assert np.array_equal(room, model.prepare(frame))
+
+
+def test_of_equal_scores_the_first_is_best() -> None:
+    scores = np.array([0, 0.5, 0, 0.5, 0.25, 0], np.float32)
+    assert best_first(scores, 5) == [1, 3, 4, 0, 2]
+    assert best_first(scores, 99) == [1, 3, 4, 0, 2, 5]
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        scores = rng.integers(0, 20, 1000).astype(np.float32) / 20
+        assert best_first(scores, 7) == np.argsort(-scores, kind="stable")[:7].tolist()
 
 
 @needs_tflite_runtime

@@ -179,8 +179,7 @@ def test_known_layers_learn_and_are_judged_on_photos(
 ) -> None:
     from edgesdk_convert import prune
 
-    monkeypatch.setattr(prune, "ROUNDS", 1)
-    monkeypatch.setattr(prune, "LAST_EPOCHS", 2)
+    monkeypatch.setattr(prune, "EPOCHS", 2)
     file = edgesdk.convert(legacy[0] / "legacy.h5", data=photos, prune=0.5, out=tmp_path / "m.tflite")
     assert file.contract.output.labels == ("blue", "green", "red")
     assert file.contract.measured.sparsity > 0.4

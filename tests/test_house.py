@@ -27,6 +27,7 @@ LAZY_HOME = {
     "conversion.py",
     "evidence.py",
     "foreign.py",
+    "runapp.py",
     "__init__.py",
 }
 

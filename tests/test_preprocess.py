@@ -62,6 +62,85 @@ def test_every_frame_comes_out_in_the_inputs_shape(height: int, width: int, resi
     assert fitted.flags.c_contiguous
 
 
+def by_definition(frame: np.ndarray, image_input: ImageInput) -> np.ndarray:  # type: ignore[type-arg]
+    """What the contract promises, in OpenCV's plainest words, for BGR frames that fit the shape without a crop."""
+    height, width = image_input.height, image_input.width
+    if image_input.resize == "letterbox":
+        scale = min(height / frame.shape[0], width / frame.shape[1])
+        inner = max(1, round(frame.shape[0] * scale)), max(1, round(frame.shape[1] * scale))
+        fitted = np.full((height, width, 3), 128, np.uint8)
+        top, left = (height - inner[0]) // 2, (width - inner[1]) // 2
+        fitted[top : top + inner[0], left : left + inner[1]] = scaled(frame, *inner, image_input)
+    else:
+        if image_input.resize == "crop":
+            h, w = frame.shape[:2]
+            tall = h * width > w * height
+            h, w = (max(1, round(w * height / width)), w) if tall else (h, max(1, round(h * width / height)))
+            top, left = (frame.shape[0] - h) // 2, (frame.shape[1] - w) // 2
+            frame = frame[top : top + h, left : left + w]
+        fitted = scaled(frame, height, width, image_input)
+    if image_input.color == "gray":
+        return cv2.cvtColor(fitted, cv2.COLOR_BGR2GRAY)[..., None]
+    return np.ascontiguousarray(fitted[..., ::-1])
+
+
+def scaled(frame: np.ndarray, height: int, width: int, image_input: ImageInput) -> np.ndarray:  # type: ignore[type-arg]
+    frame = np.ascontiguousarray(frame)
+    if image_input.interpolation == "nearest":
+        return cv2.resize(frame, (width, height), interpolation=cv2.INTER_NEAREST)
+    factor = min(frame.shape[0] // height, frame.shape[1] // width) // 2
+    if factor >= 2:
+        h, w = frame.shape[0] // factor, frame.shape[1] // factor
+        frame = cv2.resize(frame[: h * factor, : w * factor], (w, h), interpolation=cv2.INTER_AREA)
+    return cv2.resize(frame, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+SIZES = [(480, 640), (96, 96), (96, 160), (160, 96), (97, 131), (33, 32), (32, 32), (31, 47), (320, 480), (288, 240)]
+
+
+@pytest.mark.parametrize("resize", ["crop", "squash", "letterbox"])
+@pytest.mark.parametrize("interpolation", ["linear", "nearest"])
+@pytest.mark.parametrize("color", ["rgb", "gray"])
+def test_the_fast_ways_give_the_contracts_bytes(resize: str, interpolation: str, color: str) -> None:
+    """Rows and columns that are skipped, memory that is reused, tables: bit for bit the plain definition."""
+    rng = np.random.default_rng(0)
+    channels = {"rgb": 3, "gray": 1}[color]
+    for height, width in ((32, 32), (160, 160), (32, 48), (31, 33)):
+        image_input = ImageInput(
+            height=height, width=width, channels=channels, color=color, resize=resize, interpolation=interpolation
+        )  # type: ignore[arg-type]
+        tables = [
+            (np.uint8, value_table(image_input, np.uint8, 1 / 128, 128)),
+            (np.uint8, value_table(image_input, np.uint8, 1 / 127, 127)),
+            (np.int8, value_table(image_input, np.int8, 1 / 128, 0)),
+            (np.int8, value_table(image_input, np.int8, 1 / 120, -3)),
+            (np.float32, value_table(image_input, np.float32, 0.0, 0)),
+        ]
+        for size in SIZES:
+            frame = rng.integers(0, 256, (*size, 3)).astype(np.uint8)
+            expected = by_definition(frame, image_input)
+            room = np.empty(image_input.shape, np.uint8)
+            assert np.array_equal(fit_frame(frame, image_input), expected)
+            assert fit_frame(frame, image_input, room) is room
+            assert np.array_equal(room, expected)
+            assert np.array_equal(fit_frame(np.pad(frame, ((1, 2), (3, 4), (0, 0)))[1:-2, 3:-4], image_input), expected)
+            for dtype, table in tables:
+                mapped = expected if table is None else table[expected]
+                values = np.empty(image_input.shape, dtype)
+                assert to_tensor(expected, table, values) is values
+                assert values.dtype == to_tensor(expected, table).dtype == dtype
+                assert np.array_equal(values, mapped)
+                assert np.array_equal(to_tensor(expected, table), mapped)
+                assert np.array_equal(to_tensor(expected[None], table)[0], mapped)
+
+
+@given(height=st.integers(1, 40), width=st.integers(1, 40), rows=st.integers(1, 5), columns=st.integers(1, 5))
+def test_whole_multiples_of_the_inputs_size(height: int, width: int, rows: int, columns: int) -> None:
+    frame = np.random.default_rng(0).integers(0, 256, (height * rows, width * columns, 3)).astype(np.uint8)
+    squash = ImageInput(height=height, width=width, resize="squash")
+    assert np.array_equal(fit_frame(frame, squash), by_definition(frame, squash))
+
+
 @pytest.mark.parametrize(
     ("frame", "found"),
     [

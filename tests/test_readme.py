@@ -58,7 +58,7 @@ def test_the_python_of_the_readme_runs(int8_file: Converted, tmp_path: Path, mon
     code = block("python")
     assert len([line for line in code.splitlines() if line]) <= 6
     assert "edgesdk.Camera(0)" in code
-    command = [sys.executable, "-W", "error", "-c", code.replace("Camera(0)", "Camera('camera.avi')")]
+    command = [sys.executable, "-W", "error", "-c", code.replace("Camera(0)", "open_source('camera.avi')")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[0] in ("blue", "green", "red")

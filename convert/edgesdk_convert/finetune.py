@@ -14,7 +14,7 @@ from edgesdk.atomic import make_folder, write_bytes
 from edgesdk.errors import RunError
 from edgesdk.preprocess import ImageInput
 from edgesdk_convert.compress import Lesson
-from edgesdk_train.distill import distillation
+from edgesdk_train.distill import distillation, every_channel
 from edgesdk_train.loop import CHECKPOINT_FILE, Stage, run_stage
 from edgesdk_train.transfer import freeze_batchnorm
 
@@ -51,20 +51,20 @@ def finetune(
     *,
     epochs: int,
     rate: float,
-    teacher: Any = None,
+    features: bool = False,
     after_step: Callable[[], None] | None = None,
     quiet: bool,
 ) -> None:
     """Teach a wrapped model in place, or give it the weights that an earlier call taught it.
 
-    It learns from another network's answers, batch-norm frozen.
+    It learns from its parent's answers, batch-norm frozen.
 
     Args:
         model: what learns.
         name: of the step, such as "prune 0.8".
-        parent: the model before it was wrapped; other weights there are another lesson.
+        parent: the model before the step; other weights there are another lesson.
         epochs, rate: see `Stage`; the lesson's own epochs come first.
-        teacher: whose answers it learns; the parent if None.
+        features: it learns what the parent's convolutions compute too; for a model of the same layers.
         after_step: called after each step of the optimizer.
 
     Raises:
@@ -88,7 +88,7 @@ def finetune(
         lesson.val,
         image_input,
         make_folder(folder),
-        objective=distillation(model, teacher or parent, {}),
+        objective=distillation(model, parent, every_channel(parent) if features else {}),
         resume=True,
         quiet=quiet,
         after_step=after_step,

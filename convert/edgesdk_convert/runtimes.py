@@ -1,7 +1,6 @@
 """The proof in every runtime: a file goes out only after the runtimes installed here replayed its golden outputs."""
 
 import importlib.metadata
-import math
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,8 +12,7 @@ from edgesdk.progress import remark
 from edgesdk_convert.inspect import Graph
 from edgesdk_convert.opversions import too_new
 from edgesdk_convert.worker import OTHER_LAYERS
-from edgesdk_device.backends import installed_backends
-from edgesdk_device.probe import RUNTIMES
+from edgesdk_device.backends import BACKENDS, installed_backends
 from edgesdk_device.replay import replay_apart
 
 
@@ -68,17 +66,12 @@ def _run(path: Path, name: str) -> Ran:
         reason = str(error)
         reason = reason if reason.startswith(subject) else f"{subject}: {reason}"
         return Ran(runtime=name, version=version, ok=False, reason=reason)
-    difference = result.max_difference if math.isfinite(result.max_difference) else None
-    reason = ""
-    if not result.ok:
-        found = "gives NaN" if difference is None else f"differs from the golden outputs by {difference:.2g}"
-        reason = f"{subject} {found}, allowed is {result.tolerance:.2g}"
-    return Ran(runtime=name, version=version, ok=result.ok, max_difference=difference, reason=reason)
+    reason = "" if result.ok else f"{subject} {result.disagreement}"
+    return Ran(runtime=name, version=version, ok=result.ok, max_difference=result.max_difference, reason=reason)
 
 
 def _version(name: str) -> str:
-    _, package, _ = RUNTIMES[name]
     try:
-        return importlib.metadata.version(package)
+        return importlib.metadata.version(BACKENDS[name].package)
     except importlib.metadata.PackageNotFoundError:  # Debian's package of tflite-runtime names itself otherwise
         return ""

@@ -129,8 +129,12 @@ class Search:
             if not self._done and self.learn_quantized is not None and self.network.layers is not None:
                 yield from self._trained()
         for precision in ("int16x8", "float16"):
-            if not self._done:
+            if self._done:
+                continue
+            try:
                 yield from self._direct(precision)
+            except ConversionError as error:  # int16x8 has no kernel for some operations
+                remark(str(error), quiet=self.quiet)
 
     def _calibrated(self) -> Iterator[Trial]:
         """Plain int8, better ranges, and the repairs on the best ranges."""

@@ -10,6 +10,7 @@ import contextlib
 import gc
 import os
 import pickle
+import re
 import struct
 import subprocess
 import sys
@@ -107,6 +108,8 @@ def _reason(error: Exception) -> str:
     foreign = [line.split(": ")[1] for line in lines if line.startswith(("TF Select ops: ", "Custom ops: "))]
     if foreign:
         return f"TFLite has not built in {', '.join(foreign)}: {OTHER_LAYERS}"
+    if match := re.search(r"16x8-bit not yet supported for op: '(\w+)'", str(error)):
+        return f"int16x8 has no {match[1]}: ask for --quantize int8, or take a network without it"
     return f"{type(error).__name__}: {' '.join(lines[:3])[:LOG_TAIL]}"
 
 

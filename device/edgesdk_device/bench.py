@@ -4,23 +4,29 @@ Load, first invoke and warm-up are apart from the samples; invoke alone and the 
 clipped. Run as a module it measures one file and prints JSON: that is the fresh process.
 """
 
+import itertools
 import platform
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edgesdk import modelfile
+from edgesdk.choice import name_runtime
 from edgesdk.contract import Contract, blocks_frame, decode_value
 from edgesdk.data import Dataset, load_images, read_dataset
-from edgesdk.errors import DataError
-from edgesdk.measurement import Measurement
+from edgesdk.errors import BackendError, DataError
+from edgesdk.measurement import Measurement, Refused
+from edgesdk.modelfile import ModelFile
 from edgesdk.progress import progress
 from edgesdk.stats import percentiles
 from edgesdk_device.apart import answer_apart, ask_apart
-from edgesdk_device.backends import BACKENDS
+from edgesdk_device.auto import choose
+from edgesdk_device.backends import Delegate, check_backend
 from edgesdk_device.board import board_name, governor, load_average, peak_rss_bytes
 from edgesdk_device.classifier import Model
 
@@ -36,40 +42,55 @@ def measure_all(
     paths: Sequence[Path],
     data: Path | str | None,
     backends: Sequence[str],
-    threads: Sequence[int],
+    threads: Sequence[int | None],
+    delegate: Delegate | None = None,
     *,
     quick: bool,
     quiet: bool,
-) -> list[Measurement]:
-    """Every file with every backend and number of threads; see `edgesdk.bench`."""
-    for name in backends:
-        if name != "auto" and name not in BACKENDS:
-            raise ValueError(f"backend is {name!r}, expected auto or one of {', '.join(BACKENDS)}")
-    if min(threads) < 1:
-        raise ValueError(f"threads is {min(threads)}, expected at least 1")
+) -> list[Measurement | Refused]:
+    """Every file with every backend and number of threads, then the same with the delegate; see `edgesdk.bench`."""
+    for name, count in itertools.product(backends, threads):
+        check_backend(name, count)
     dataset = None if data is None else read_dataset(data)
-    for path in paths:
-        contract = modelfile.read(path).required_contract()
+    files = [modelfile.read(path) for path in paths]
+    for file in files:
+        contract = file.required_contract()
         if dataset is not None:
-            _check_classes(dataset, contract, path)
-    cells = [(path, name, count) for path in paths for name in backends for count in threads]
-    measurements = []
+            _check_classes(dataset, contract, file.path)
+    cells = list(itertools.product(files, (None, delegate) if delegate else (None,), backends, threads))
+    rows = []
     with progress("measuring", len(cells), quiet=quiet) as advance:
-        for path, name, count in cells:
-            measurements.append(_measure_apart(path, data, name, count, quick=quick))
-            advance(1, path.name)
-    return measurements
+        for file, added, name, count in cells:
+            rows.append(_measure_apart(file, data, name, count, added, quick=quick, quiet=quiet))
+            advance(1, file.path.name)
+    if all(isinstance(row, Refused) for row in rows):
+        raise BackendError("; ".join(dict.fromkeys(row.reason for row in rows if isinstance(row, Refused))))
+    return rows
 
 
-def measure(path: Path, backend: str, threads: int, data: Path | str | None = None, *, quick: bool) -> Measurement:
-    """One file in this process; its peak memory is the whole process's."""
+def measure(
+    path: Path,
+    backend: str,
+    threads: int,
+    data: Path | str | None = None,
+    delegate: Delegate | None = None,
+    *,
+    quick: bool,
+) -> Measurement:
+    """One file in this process; its peak memory is the whole process's.
+
+    Raises:
+        EdgeSDKError: if the runtime or the delegate refuses the file or gives other outputs than its golden ones.
+    """
     frames = [blocks_frame(seed, FRAME_HEIGHT, FRAME_WIDTH) for seed in range(CYCLED_FRAMES)]
     start = time.perf_counter()
-    with Model(path, backend=backend, threads=threads) as model:
+    with Model(path, backend=backend, threads=threads, delegate=delegate) as model:
         load_ms = (time.perf_counter() - start) * 1e3
         runtime = model.backend
         runtime.set_input(model.prepare(frames[0]))
         first_invoke_ms = _timed(runtime.run)
+        difference = model.require_agreement().max_difference if model.contract.golden else None
+        runtime.set_input(model.prepare(frames[0]))
         count, seconds = (QUICK_SAMPLES, QUICK_SECONDS) if quick else (FULL_SAMPLES, FULL_SECONDS)
         for _ in range(WARMUP):
             runtime.run()
@@ -92,6 +113,9 @@ def measure(path: Path, backend: str, threads: int, data: Path | str | None = No
         size_bytes=path.stat().st_size,
         backend=runtime.name,
         threads=threads,
+        delegate="" if delegate is None else delegate.name,
+        family=runtime.family,
+        device=runtime.device,
         nodes=runtime.nodes,
         delegated_nodes=runtime.delegated_nodes,
         cpu_over_wall=round(cpu_over_wall, 3),
@@ -100,27 +124,54 @@ def measure(path: Path, backend: str, threads: int, data: Path | str | None = No
         invoke_ms=percentiles(invoke_ms),
         frame_ms=percentiles(frame_ms),
         peak_rss_bytes=peak,
+        max_difference=difference,
         top1=top1,
         top1_n=top1_n,
         board=board_name(),
         versions={runtime.name: runtime.version, "python": platform.python_version(), "kernel": platform.release()},
-        warnings=_warnings(runtime.delegated_nodes, cpu_over_wall, threads, invoke_ms, quick=quick),
+        warnings=_warnings(runtime.delegated_nodes, cpu_over_wall, threads, invoke_ms, quick=quick, golden=difference),
         samples_ms=tuple(round(value, 5) for value in invoke_ms),
     )
 
 
-def _measure_apart(path: Path, data: Path | str | None, backend: str, threads: int, *, quick: bool) -> Measurement:
-    request = {
-        "path": str(path),
-        "data": None if data is None else str(data),
-        "backend": backend,
-        "threads": threads,
-        "quick": quick,
-    }
-    answer = ask_apart("edgesdk_device.bench", request, f"{backend} on {path}", TIMEOUT_S)
+def _measure_apart(
+    file: ModelFile,
+    data: Path | str | None,
+    backend: str,
+    threads: int | None,
+    delegate: Delegate | None,
+    *,
+    quick: bool,
+    quiet: bool,
+) -> Measurement | Refused:
+    contract = file.required_contract()
+    name = "" if delegate is None else delegate.name
+    try:
+        choice = choose(file, backend, threads, delegate, quiet=quiet)
+        backend, threads = choice.backend, choice.threads
+        question = {
+            "path": file.path,
+            "backend": backend,
+            "threads": threads,
+            "data": data,
+            "delegate": delegate and asdict(delegate),
+            "quick": quick,
+        }
+        subject = f"{name_runtime(backend, threads, name)} on {file.path}"
+        answer = ask_apart("edgesdk_device.bench", question, subject, TIMEOUT_S)
+    except BackendError as error:
+        return Refused(
+            model=f"{contract.name} {contract.recipe.precision}",
+            path=str(file.path),
+            sha256=file.sha256,
+            backend=backend,
+            threads=threads,
+            delegate=name,
+            reason=str(error),
+        )
     measurement = decode_value(Measurement, answer, "measurement")
     assert isinstance(measurement, Measurement)
-    return measurement
+    return replace(measurement, choice=choice if choice.tried else None)
 
 
 def _sample(work: Callable[[int], object], count: int, seconds: float) -> list[float]:
@@ -163,10 +214,12 @@ def _check_classes(dataset: Dataset, contract: Contract, path: Path) -> None:
 
 
 def _warnings(
-    delegated: int, cpu_over_wall: float, threads: int, samples: list[float], *, quick: bool
+    delegated: int, cpu_over_wall: float, threads: int, samples: list[float], *, quick: bool, golden: float | None
 ) -> tuple[str, ...]:
     """What makes the figures doubtful, each with its fix."""
     found = []
+    if golden is None:
+        found.append("the contract holds no golden outputs: what these figures compute is not proved")
     if quick:
         found.append("quick: fewer runs than a figure to publish needs; leave out --quick for that")
     if not delegated:
@@ -186,5 +239,12 @@ def _warnings(
     return tuple(found)
 
 
+def _answer(
+    path: str, backend: str, threads: int, data: str | None, delegate: dict[str, Any] | None, quick: bool
+) -> Measurement:
+    named = None if delegate is None else Delegate(**delegate)
+    return measure(Path(path), backend, threads, data, named, quick=quick)
+
+
 if __name__ == "__main__":
-    answer_apart(lambda path, **request: measure(Path(path), **request))
+    answer_apart(_answer)

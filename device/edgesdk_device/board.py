@@ -5,6 +5,9 @@ import platform
 import sys
 from pathlib import Path
 
+#: The lowest bits of the firmware's word, in this order (Raspberry Pi documentation, vcgencmd get_throttled).
+THROTTLE_BITS = ("under-voltage", "frequency capped", "throttled", "too hot")
+
 
 def board_name() -> str:
     """The machine in words: "Raspberry Pi 4 Model B Rev 1.4, 4 cores", or the processor's name."""
@@ -22,6 +25,19 @@ def temperature_c() -> float | None:
     found = [_read(path) for path in Path("/sys/class/thermal").glob("thermal_zone*/temp")]
     values = [int(text) / 1000 for text in found if text.lstrip("-").isdecimal()]
     return max(values, default=None)
+
+
+def throttled() -> tuple[str, ...] | None:
+    """What holds a Raspberry Pi back just now: "under-voltage", "frequency capped", "throttled", "too hot".
+
+    None on other boards.
+    """
+    text = _read(Path("/sys/devices/platform/soc/soc:firmware/get_throttled"))
+    try:
+        bits = int(text, 16)
+    except ValueError:
+        return None
+    return tuple(name for bit, name in enumerate(THROTTLE_BITS) if bits >> bit & 1)
 
 
 def load_average() -> float:

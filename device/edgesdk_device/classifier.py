@@ -9,11 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesdk import modelfile
+from edgesdk.choice import name_runtime
 from edgesdk.contract import Contract
 from edgesdk.errors import BackendError, ModelFileError
 from edgesdk.preprocess import fit_frame, read_photo, to_tensor, value_table
 from edgesdk.results import Classification, Verified
-from edgesdk_device.backends import Backend, open_backend
+from edgesdk_device.auto import choose
+from edgesdk_device.backends import Backend, Delegate, open_backend
 
 
 class Model:
@@ -21,19 +23,39 @@ class Model:
 
     Args:
         path: a .tflite that edgesdk wrote.
-        backend: "auto", "litert" or "tflite-runtime".
-        threads: CPU threads.
+        backend: "auto", "litert", "litert-gpu" or "tflite-runtime".
+        threads: CPU threads; None for as many as make it fastest.
+        delegate: an external delegate, which takes over what it can.
+        quiet: no remark on stderr when something is measured first.
+
+    What is left open ("auto", None) is measured once, the fastest that gives the golden outputs is taken and
+    remembered for this file on this board: `choice` says what and why.
 
     Raises:
         ModelFileError: if the file is missing, damaged or has no contract.
         BackendError: if no runtime takes it.
     """
 
-    def __init__(self, path: Path | str, *, backend: str = "auto", threads: int = 1) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        backend: str = "auto",
+        threads: int | None = None,
+        delegate: Delegate | None = None,
+        quiet: bool = True,
+    ) -> None:
         file = modelfile.read(path)
         self.contract: Contract = file.required_contract()
         self.sha256 = file.sha256
-        self.backend: Backend = open_backend(file.content, backend, threads)
+        self.choice = choose(file, backend, threads, delegate, quiet=quiet)
+        try:
+            self.backend: Backend = open_backend(file.content, self.choice.backend, self.choice.threads, delegate)
+        except BackendError:  # what was remembered may be gone by now, such as the driver of a GPU
+            if not self.choice.tried:
+                raise
+            self.choice = choose(file, backend, threads, quiet=quiet, anew=True)
+            self.backend = open_backend(file.content, self.choice.backend, self.choice.threads)
         tensor = self.backend.input
         if tensor.shape[1:] != self.contract.input.shape:
             raise ModelFileError(
@@ -41,9 +63,21 @@ class Model:
             )
         self._table = value_table(self.contract.input, tensor.dtype, tensor.scale, tensor.zero_point)
 
-    def prepare(self, frame: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """A BGR frame (uint8 [h, w, 3]) -> the input tensor's values [height, width, channels]."""
-        return to_tensor(fit_frame(frame, self.contract.input), self._table)
+    def new_values(self) -> npt.NDArray[Any]:
+        """Room for one prepared frame, [height, width, channels] of the input's dtype; see `prepare`."""
+        return np.empty(self.contract.input.shape, self.backend.input.dtype)
+
+    def prepare(self, frame: npt.NDArray[Any], values: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
+        """A BGR frame (uint8 [h, w, 3]) -> the input tensor's values [height, width, channels].
+
+        Args:
+            frame: see `edgesdk.preprocess.fit_frame`.
+            values: from `new_values`, to be written and returned instead of new memory; threads may prepare at once,
+                each with its own.
+        """
+        if self._table is None:  # the bytes are the values
+            return fit_frame(frame, self.contract.input, values)
+        return to_tensor(fit_frame(frame, self.contract.input), self._table, values)
 
     def infer(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Pixels already at the model's size (uint8 [height, width, channels]) -> float32 [outputs]."""
@@ -59,22 +93,38 @@ class Model:
         golden = self.contract.golden
         if not golden:
             raise ModelFileError("the contract holds no golden outputs: make the file anew with `edgesdk convert`")
-        largest = 0.0
+        largest: float | None = 0.0
         for item in golden:
             output = self.infer(item.pixels(self.contract.input))[:: item.stride]
             expected = item.expected()
             if output.shape != expected.shape:
                 raise BackendError(f"the model gave {output.size} outputs, its golden output has {expected.size}")
-            difference = np.abs(output - expected)
-            largest = max(largest, float("inf") if np.isnan(difference).any() else float(difference.max()))
+            difference = float(np.abs(output - expected).max())
+            largest = None if largest is None or np.isnan(difference) else max(largest, difference)
         tolerance = self.contract.tolerance.get(self.backend.family, 0.0)
         return Verified(
-            ok=largest <= tolerance,
+            ok=largest is not None and largest <= tolerance,
             max_difference=largest,
             tolerance=tolerance,
             backend=self.backend.name,
+            delegate="" if self.backend.delegate is None else self.backend.delegate.name,
+            nodes=self.backend.nodes,
+            delegated_nodes=self.backend.delegated_nodes,
             inputs=len(golden),
+            choice=self.choice,
         )
+
+    def require_agreement(self) -> Verified:
+        """What `verify` gives, if the golden outputs agree.
+
+        Raises:
+            BackendError: says by how much they differ.
+        """
+        result = self.verify()
+        if not result.ok:
+            name = name_runtime(self.backend.name, self.backend.threads, result.delegate)
+            raise BackendError(f"{name} {result.disagreement}: it computes something else, so use another")
+        return result
 
     def close(self) -> None:
         """Free the runtime."""
@@ -93,15 +143,28 @@ class Classifier(Model):
         with Classifier("model.tflite") as classify:
             print(classify(frame).label)
 
-    Args, errors: as `Model`.
+    One thread at a time: the runtime and the room for a frame are reused from call to call.
+
+    Args, errors: as `Model`. A delegate or a GPU that does not give the golden outputs is a BackendError, too.
 
     Warns:
         UserWarning: if the contract says that the network was never trained.
     """
 
-    def __init__(self, path: Path | str, *, backend: str = "auto", threads: int = 1) -> None:
-        super().__init__(path, backend=backend, threads=threads)
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        backend: str = "auto",
+        threads: int | None = None,
+        delegate: Delegate | None = None,
+        quiet: bool = True,
+    ) -> None:
+        super().__init__(path, backend=backend, threads=threads, delegate=delegate, quiet=quiet)
+        if delegate is not None or self.backend.family != "cpu":  # a CPU's numbers were proved with the file
+            self.require_agreement()
         self.labels = self.contract.output.labels
+        self._values = self.new_values()
         if not self.contract.output.classifies or len(self.labels) != int(np.prod(self.backend.output.shape)):
             raise ModelFileError(f"{path} is no classifier: its output is {self.contract.output.kind}")
         if not self.contract.source.trained:
@@ -123,20 +186,41 @@ class Classifier(Model):
         if isinstance(frame, str | Path):
             frame = read_photo(frame)
         start = time.perf_counter()
-        values = self.prepare(frame)
-        prepared = time.perf_counter()
+        values = self.prepare(frame, self._values)
+        return self.answer(values, top=top, preprocess_ms=(time.perf_counter() - start) * 1e3)
+
+    def answer(self, values: npt.NDArray[Any], *, top: int = 5, preprocess_ms: float = 0.0) -> Classification:
+        """Classify a frame that `prepare` fitted; `preprocess_ms` is what that took."""
+        start = time.perf_counter()
         raw = self.backend.invoke(values)
         done = time.perf_counter()
         scores = self.backend.dequantize(raw)
         if self.contract.output.kind == "logits":
             powers = np.exp(scores - scores.max())
             scores = powers / powers.sum()
-        best = np.argsort(-scores, kind="stable")[:top].tolist()
+        best = best_first(scores, top)
+        labels = self.labels
+        named = tuple((labels[i], float(scores[i])) for i in best)
         return Classification(
-            label=self.labels[best[0]],
+            label=named[0][0],
             index=best[0],
-            score=float(scores[best[0]]),
-            top=tuple((self.labels[i], float(scores[i])) for i in best),
-            preprocess_ms=(prepared - start) * 1e3,
-            invoke_ms=(done - prepared) * 1e3,
+            score=named[0][1],
+            top=named,
+            preprocess_ms=preprocess_ms,
+            invoke_ms=(done - start) * 1e3,
+            post_ms=(time.perf_counter() - done) * 1e3,
         )
+
+
+def best_first(scores: npt.NDArray[np.float32], count: int) -> list[int]:
+    """Indices of the highest scores ([n], finite), best first; of equal ones the first.
+
+    For the few that are asked for, going over all scores again takes a third of `argpartition`, which also leaves open
+    which of equal scores it takes; sorting all takes eight times as long.
+    """
+    left, best = scores.copy(), []
+    for _ in range(min(count, scores.size)):
+        index = int(left.argmax())
+        best.append(index)
+        left[index] = -np.inf
+    return best

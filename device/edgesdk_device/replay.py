@@ -1,31 +1,43 @@
 """The golden outputs of a file, replayed in a process of its own; run as a module it is that process."""
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+from edgesdk.contract import decode_value
 from edgesdk.results import Verified
 from edgesdk_device.apart import answer_apart, ask_apart
+from edgesdk_device.backends import Delegate
 from edgesdk_device.classifier import Model
 
 TIMEOUT_S = 120
 
 
-def replay_apart(path: Path | str, backend: str, subject: str) -> Verified:
+def replay_apart(
+    path: Path | str, backend: str, subject: str, *, threads: int | None = 1, delegate: Delegate | None = None
+) -> Verified:
     """What `Model.verify` gives in a fresh process.
 
     Args:
         path: a .tflite that edgesdk wrote.
         backend: in `BACKENDS`.
         subject: the runtime's name in the sentence when it dies.
+        threads, delegate: as for `Model`.
 
     Raises:
         BackendError: if the runtime refuses the file or dies on it.
     """
-    question = {"path": str(path), "backend": backend}
-    return Verified(**ask_apart("edgesdk_device.replay", question, subject, TIMEOUT_S))
+    question = {"path": str(path), "backend": backend, "threads": threads, "delegate": delegate and asdict(delegate)}
+    answer = ask_apart("edgesdk_device.replay", question, subject, TIMEOUT_S)
+    verified = decode_value(Verified, answer, "answer")
+    assert isinstance(verified, Verified)
+    return verified
 
 
-def _replay(path: str, backend: str) -> Verified:
-    with Model(path, backend=backend) as model:
+def _replay(path: str, backend: str, threads: int | None = 1, delegate: dict[str, Any] | None = None) -> Verified:
+    with Model(
+        path, backend=backend, threads=threads, delegate=None if delegate is None else Delegate(**delegate)
+    ) as model:
         return model.verify()
 
 

@@ -4,8 +4,8 @@
 
     file = edgesdk.convert(data="photos/", width=0.5, res=160, max_drop=1.0)
     with edgesdk.Classifier(file.path) as classify, edgesdk.Camera(0) as camera:
-        for frame in camera:
-            print(classify(frame.image).label)
+        for answer in edgesdk.Stream(camera, classify):
+            print(answer.label, answer.score, answer.age_ms)
 
 Importing it loads no TensorFlow, OpenCV or runtime: each name below is loaded when it is first used.
 """
@@ -29,35 +29,49 @@ if TYPE_CHECKING:
     from edgesdk.runfolder import Run as Run
     from edgesdk.spec import ModelSpec as ModelSpec
     from edgesdk.verbs import bench as bench
+    from edgesdk.verbs import bench_android as bench_android
     from edgesdk.verbs import convert as convert
     from edgesdk.verbs import doctor as doctor
     from edgesdk.verbs import inspect as inspect
     from edgesdk.verbs import run as run
     from edgesdk.verbs import train as train
     from edgesdk.verbs import verify as verify
+    from edgesdk_device.backends import Delegate as Delegate
     from edgesdk_device.cameras import Camera as Camera
+    from edgesdk_device.cameras import CaptureOptions as CaptureOptions
+    from edgesdk_device.cameras import Frame as Frame
+    from edgesdk_device.cameras import Notice as Notice
     from edgesdk_device.cameras import open_source as open_source
     from edgesdk_device.classifier import Classifier as Classifier
     from edgesdk_device.codec import Codec as Codec
+    from edgesdk_device.stream import Answer as Answer
+    from edgesdk_device.stream import Stream as Stream
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Answer": "edgesdk_device.stream",
     "Camera": "edgesdk_device.cameras",
+    "CaptureOptions": "edgesdk_device.cameras",
     "Check": "edgesdk.results",
     "Classification": "edgesdk.results",
     "Classifier": "edgesdk_device.classifier",
     "Codec": "edgesdk_device.codec",
     "Contract": "edgesdk.contract",
     "Converted": "edgesdk.converted",
+    "Delegate": "edgesdk_device.backends",
     "EdgeSDKError": "edgesdk.errors",
+    "Frame": "edgesdk_device.cameras",
     "ImageInput": "edgesdk.preprocess",
     "Measurement": "edgesdk.measurement",
     "ModelFile": "edgesdk.modelfile",
     "ModelSpec": "edgesdk.spec",
+    "Notice": "edgesdk_device.cameras",
     "Run": "edgesdk.runfolder",
+    "Stream": "edgesdk_device.stream",
     "Verified": "edgesdk.results",
     "bench": "edgesdk.verbs",
+    "bench_android": "edgesdk.verbs",
     "compress": "edgesdk.codecverbs",
     "convert": "edgesdk.verbs",
     "decompress": "edgesdk.codecverbs",

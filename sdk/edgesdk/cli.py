@@ -10,10 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from edgesdk import codeccommands
+from edgesdk import codeccommands, runapp
+from edgesdk.choice import name_place, name_runtime
 from edgesdk.errors import EdgeSDKError
 from edgesdk.parser import build_parser
 from edgesdk.progress import remark
+from edgesdk.runfolder import name_run_folder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,8 +54,7 @@ def train(options: argparse.Namespace) -> int:
 
     if options.arch in codecverbs.CODECS or options.camera is not None:
         return codeccommands.train(options)
-    if options.data is None:
-        raise ValueError("name DATA: a folder of photos, or digits")
+
     done = verbs.train(
         options.data,
         **_network(options),
@@ -63,10 +64,13 @@ def train(options: argparse.Namespace) -> int:
         out=options.out,
         quiet=options.quiet,
     )
-    folder = options.out or f"{done.spec.name}_{done.source.dataset}.run"
+    folder = options.out or name_run_folder(done.spec, done.source.dataset)
     if options.json:
         return _print_json({"path": str(folder), **asdict(done)})
-    print(f"{folder}: {_percent(done.top1)} of {done.top1_n} test images right")
+    if done.top1 is None:
+        print(f"{folder}: {done.source.weights} as they are, {len(done.classes)} classes")
+    else:
+        print(f"{folder}: {_percent(done.top1)} of {done.top1_n} test images right")
     for true, answered, count in done.confusions[:3]:
         print(f"  {count} x {true} taken for {answered}")
     print(f"next: edgesdk convert {folder}")
@@ -75,7 +79,7 @@ def train(options: argparse.Namespace) -> int:
 
 def convert(options: argparse.Namespace) -> int:
     """`edgesdk convert`."""
-    from edgesdk import verbs
+    from edgesdk import report, verbs
 
     made = verbs.convert(
         options.model,
@@ -120,7 +124,7 @@ def convert(options: argparse.Namespace) -> int:
         )
     ran = ", ".join(f"{row['runtime']} {row['version']}" for row in facts["runtimes"] if row["ok"])
     print(f"  gave its golden outputs in {ran}, each in a process of its own")
-    measured = verbs.bench([made.path], quick=True)[0]
+    (measured,), _ = report.split_rows(verbs.bench([made.path], backends=["litert"], threads=[1], quick=True))
     print(
         f"  {measured.invoke_ms.p50:.2f} ms invoke, {measured.frame_ms.p50:.2f} ms frame to label here "
         f"(medians, quick, {measured.backend}, 1 thread)"
@@ -133,14 +137,17 @@ def verify(options: argparse.Namespace) -> int:
     """`edgesdk verify`: exit code 1 where an output differs."""
     from edgesdk import verbs
 
-    result = verbs.verify(options.file, backend=options.backend, threads=options.threads)
+    result = verbs.verify(options.file, **_backend(options))
     if options.json:
         _print_json(asdict(result))
     else:
-        print(
-            f"{options.file}: {'agrees' if result.ok else 'DISAGREES'} with its {result.inputs} golden outputs on "
-            f"{result.backend} (largest difference {result.max_difference:.2g}, allowed {result.tolerance:.2g})"
-        )
+        name = name_runtime(result.backend, result.choice.threads, result.delegate)
+        found = "NaN" if result.max_difference is None else f"{result.max_difference:.2g}"
+        verdict = "agrees" if result.ok else "DISAGREES"
+        print(f"{options.file}: {verdict} with its {result.inputs} golden outputs on {name}")
+        print(f"  largest difference {found}, allowed {result.tolerance:.2g}")
+        place = name_place(result.backend, result.delegate)
+        print(f"  {result.delegated_nodes} of {result.nodes} operations on {place}")
     return 0 if result.ok else 1
 
 
@@ -161,6 +168,18 @@ def bench(options: argparse.Namespace) -> int:
     """`edgesdk bench`."""
     from edgesdk import report, verbs
 
+    if options.on is not None:
+        if options.data or options.report or options.quick:
+            raise ValueError("--on goes with neither --data nor --report nor --quick")
+        found = verbs.bench_android(
+            options.files,
+            options.on,
+            backends=options.backend,
+            threads=options.threads,
+            delegate=_delegate(options),
+        )
+        print(report.as_json(found) if options.json else report.as_android_text(found))
+        return 0
     if options.report is not None:
         report.check_report(options.report)
     measured = verbs.bench(
@@ -168,6 +187,7 @@ def bench(options: argparse.Namespace) -> int:
         data=options.data,
         backends=options.backend,
         threads=options.threads,
+        delegate=_delegate(options),
         quick=options.quick,
         quiet=options.quiet,
     )
@@ -179,41 +199,22 @@ def bench(options: argparse.Namespace) -> int:
 
 
 def run(options: argparse.Namespace) -> int:
-    """`edgesdk run`."""
-    from edgesdk import verbs
-
-    if options.compress is not None:
-        return codeccommands.record(options)
-    count = 0
-    for seen in verbs.run(
-        options.file,
-        source=options.source,
-        backend=options.backend,
-        threads=options.threads,
-        frames=options.frames,
-        events=options.events,
-    ):
-        count += 1
-        if options.json:
-            print(json.dumps(seen.to_json(), ensure_ascii=False), flush=True)
-        else:
-            where = seen.name or f"frame {seen.frame}"
-            print(f"{where}: {seen.answer.label} {_percent(seen.answer.score)}  ({seen.age_ms:.1f} ms)", flush=True)
-    remark(f"{count} frames", quiet=options.quiet)
-    return 0
+    """`edgesdk run`: the camera app, or a codec's session of the source."""
+    return runapp.run(options) if options.compress is None else codeccommands.record(options)
 
 
 def doctor(options: argparse.Namespace) -> int:
     """`edgesdk doctor`."""
     from edgesdk import verbs
 
-    checks = verbs.doctor()
+    checks = verbs.doctor(options.file, delegate=_delegate(options))
     if options.json:
         return _print_json([asdict(check) for check in checks])
+    width = max(len(check.name) for check in checks)
     for check in checks:
-        print(f"{'ok' if check.ok else '--'}  {check.name:<15} {check.found}")
+        print(f"{'ok' if check.ok else '--'}  {check.name:<{width}}  {check.found}")
         if check.fix and not check.ok:
-            print(f"    {'':<15} {check.fix}")
+            print(f"    {'':<{width}}  {check.fix}")
     return 0
 
 
@@ -229,6 +230,25 @@ def _learning(options: argparse.Namespace) -> dict[str, Any]:
         "seed": options.seed,
         "flip": not options.no_flip,
     }
+
+
+def _backend(options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "backend": options.backend,
+        "threads": options.threads,
+        "delegate": _delegate(options),
+        "quiet": options.quiet,
+    }
+
+
+def _delegate(options: argparse.Namespace) -> Any:
+    if options.delegate is None:
+        if options.delegate_options:
+            raise ValueError("--delegate-option without --delegate")
+        return None
+    from edgesdk import Delegate
+
+    return Delegate(path=options.delegate, options=dict(options.delegate_options))
 
 
 def _percent(value: float | None) -> str:

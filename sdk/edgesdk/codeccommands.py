@@ -51,12 +51,12 @@ def record(options: argparse.Namespace) -> int:
     for one in recorded(
         options.file,
         options.compress,
-        source=options.source,
+        source=options.source or "0",
         quality=options.quality,
         frames=options.frames,
         events=options.events,
-        backend=options.backend,
-        threads=options.threads,
+        backend=options.backend or "auto",
+        threads=options.threads or 1,
     ):
         count, total = count + 1, total + one.size_bytes
         if options.json:
@@ -120,7 +120,7 @@ def train(options: argparse.Namespace) -> int:
         arch=options.arch if options.arch in codecverbs.CODECS else "compressor",
         camera=options.camera,
         init_from=options.init_from,
-        res=0 if options.res == 224 else options.res,
+        res=options.res or 0,
         steps=options.steps,
         seed=options.seed,
         resume=options.resume,

@@ -12,14 +12,14 @@ from edgesdk import digits
 from edgesdk.contract import Output, Source
 from edgesdk.converted import Converted
 from edgesdk.data import Dataset, read_dataset, split_dataset
-from edgesdk.errors import RunError, WeightsError
+from edgesdk.errors import RunError
 from edgesdk.evidence import gather_evidence
 from edgesdk.foreign import Values, convert_foreign, is_foreign
-from edgesdk.preprocess import ImageInput, Resize
+from edgesdk.preprocess import ImageInput, Resize, input_of
 from edgesdk.progress import remark
 from edgesdk.recipe import RECIPES, Io, Precision, Quantizer, Recipe, Repair
 from edgesdk.runfolder import MODEL_FILE, Learning, Transfer, name_run_folder, read_run
-from edgesdk.spec import ModelSpec
+from edgesdk.spec import ModelSpec, make_spec
 
 UNTRAINED_CLASSES = 1000
 
@@ -49,7 +49,7 @@ def convert(
     out: Path | str | None = None,
     resize: Resize = "crop",
     transfer: Transfer = "auto",
-    epochs: int = 0,
+    epochs: int | None = None,
     batch: int = 32,
     seed: int = 0,
     flip: bool = True,
@@ -59,9 +59,9 @@ def convert(
 
     Args:
         model: a run folder of `train`, a Keras file, a SavedModel or a float .tflite. Without it the network is built
-            (MobileNet V1 1.0-224 unless `arch`, `width` and `res` say otherwise): from `weights`, learned on `data`
-            unless the weights already tell these very classes apart, and on the embedded `digits` where neither is
-            given.
+            (MobileNet V1 of width 1 unless `arch` and `width` say otherwise, at its paper's resolution unless `res`
+            does): from `weights`, learned on `data` unless the weights already tell these very classes apart, and on
+            the embedded `digits` where neither is given.
         values, labels, trust: of such a foreign `model`: what it expects for black to white, a file of its labels (one
             a line), and whether code in it may be run.
         recipe: "tiny", "fast", "accurate" or a `Recipe`; the options after it change what it says.
@@ -94,12 +94,7 @@ def convert(
         {"res": res},
         {"values": values, "labels": labels, "trust": trust or None},
     )
-    spec = ModelSpec(
-        arch="mobilenet_v1" if arch is None else arch,
-        width=1.0 if width is None else width,
-        res=224 if res is None else res,
-        classes=UNTRAINED_CLASSES,
-    )
+    spec = make_spec(arch, width, res, UNTRAINED_CLASSES)
     learning = Learning(transfer=transfer, epochs=epochs, batch=batch, seed=seed, flip=flip)
     if model is None and data is None and weights is None:
         data = digits.NAME
@@ -122,10 +117,11 @@ def convert(
         )
     if model is not None:
         run = read_run(model)
-        path = Path(out) if out is not None else Path(f"{run.spec.name}_{run.source.dataset}_{asked.precision}.tflite")
+        name = name_run_folder(run.spec, run.source.dataset).stem
+        path = Path(out) if out is not None else Path(f"{name}_{asked.precision}.tflite")
         return _convert_run(Path(model), asked, data, path, quiet=quiet)
     plan = _plan(spec, data, weights, resize)
-    name = f"{plan.spec.name}_{plan.dataset.name}" if plan.dataset else plan.spec.name
+    name = name_run_folder(plan.spec, plan.dataset.name if plan.dataset else "").stem
     path = Path(out) if out is not None else Path(f"{name}_{asked.precision}.tflite")
     if not plan.learns or plan.dataset is None:
         return _convert_built(plan, asked, path, quiet=quiet)
@@ -184,21 +180,12 @@ def _plan(spec: ModelSpec, data: Path | str | None, weights: str | None, resize:
     learns = True
     if weights != "none":
         from edgesdk_train.narrow import wider_spec
-        from edgesdk_train.weights import find_weights, head_classes, imagenet_labels, read_weights
+        from edgesdk_train.weights import find_weights, labels_of, read_weights, tells_apart
 
         pretrained = read_weights(find_weights(weights, spec))
-        known = head_classes(pretrained)
-        names, synsets = imagenet_labels()
-        if known == len(names):
-            labels = names
-            foreign = dataset is not None and dataset.classes != names and dataset.synsets != synsets
-            learns = foreign or wider_spec(spec, pretrained) is not None
-        elif dataset is None:
-            raise WeightsError(
-                f"{weights} has "
-                + ("no classes" if known is None else f"{known} classes of unknown names")
-                + ": add --data DIR to learn a new last layer"
-            )
+        if dataset is None or tells_apart(pretrained, dataset):
+            labels = labels_of(pretrained)
+            learns = wider_spec(spec, pretrained) is not None
     if dataset is None:
         learns = False
     elif learns:
@@ -206,7 +193,7 @@ def _plan(spec: ModelSpec, data: Path | str | None, weights: str | None, resize:
     spec = replace(spec, classes=len(labels))
     return _Plan(
         spec=spec,
-        image_input=ImageInput(height=spec.res, width=spec.res, resize=resize),
+        image_input=input_of(spec, resize),
         weights=weights,
         labels=labels,
         dataset=dataset,
@@ -238,29 +225,37 @@ def _convert_run(folder: Path, recipe: Recipe, data: Path | str | None, out: Pat
     run = read_run(folder)
     if not run.finished or not (folder / MODEL_FILE).is_file():
         raise RunError(f"{folder} is unfinished: finish it with `edgesdk train {run.data} -o {folder} --resume`")
-    dataset = read_dataset(data or run.data)
-    if dataset.classes != run.classes:
+    from edgesdk_convert.convert import Evidence, convert_model
+    from edgesdk_convert.load import load_network
+    from edgesdk_convert.network import from_keras
+    from edgesdk_train.weights import same_classes
+
+    dataset = read_dataset(data or run.data) if data or run.data else None
+    if dataset is not None and not same_classes(dataset, run.classes):
         raise RunError(
             f"{folder} learned the classes {_few(run.classes)}, {dataset.name} has {_few(dataset.classes)}: name the "
             "data it learned from"
         )
-    if data is None and dataset.fingerprint != run.source.fingerprint:
+    if run.data and data is None and dataset is not None and dataset.fingerprint != run.source.fingerprint:
         remark(
             f"the photos in {run.data} changed since {folder} learned them: it may be judged on photos it learned from",
             quiet=quiet,
         )
-    from edgesdk_convert.convert import convert_model
-    from edgesdk_convert.load import load_network
-    from edgesdk_convert.network import from_keras
-
+    source, evidence = run.source, Evidence()
+    if dataset is not None:
+        if run.data:
+            dataset = split_dataset(dataset)
+        else:
+            source = replace(source, dataset=dataset.name, fingerprint=dataset.fingerprint)
+        evidence = gather_evidence(dataset, run.input, run.learning, folder, quiet=quiet)
     return convert_model(
         from_keras(load_network(folder / MODEL_FILE), run.input),
         spec=run.spec,
         image_input=run.input,
         output=Output(kind="probabilities", labels=run.classes),
-        source=run.source,
+        source=source,
         recipe=recipe,
-        evidence=gather_evidence(split_dataset(dataset), run.input, run.learning, folder, quiet=quiet),
+        evidence=evidence,
         out=out,
         quiet=quiet,
     )

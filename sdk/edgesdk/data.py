@@ -1,10 +1,12 @@
 """Photos and their labels: read where they lie, split by class, decoded once.
 
 Understood are a folder with one subfolder a class; the same under train/, val/ and test/; a folder with images/ and
-labels.csv (file, class_index, label; classes.csv where there are more classes than photos show); and `digits`, the
-1,797 handwritten digits of Alpaydin and Kaynak (UCI) that come with scikit-learn.
+labels.csv (file, class_index, label; classes.csv where there are more classes than photos show); a tar of class
+folders, or a folder of one for each split; an .npz with x_train and y_train; and `digits`, the 1,797 handwritten digits
+of Alpaydin and Kaynak (UCI) that come with scikit-learn.
 """
 
+import contextlib
 import csv
 import hashlib
 import math
@@ -18,24 +20,16 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesdk import digits
+from edgesdk.archives import SPLITS, is_tar, read_npz, read_tars, split_tars
 from edgesdk.errors import DataError
-from edgesdk.preprocess import ImageInput, Pixels, fit_frame, read_photo
+from edgesdk.photo import Photo
+from edgesdk.preprocess import ImageInput, Pixels, fit_frame
 from edgesdk.progress import progress, remark
 from edgesdk.quiet import captured_output
 
-SPLITS = ("train", "val", "test")
 TEST_SHARE, VAL_SHARE = 0.2, 0.1
 LARGEST_CSV_BYTES = 64 * 2**20
-
-
-@dataclass(frozen=True, kw_only=True)
-class Photo:
-    """A file, the index of its class, the split it belongs to ("" if none yet) and the start of its sha256."""
-
-    path: Path
-    label: int
-    split: str
-    digest: str
+COLORS_SEEN_IN = 24  # photos
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +37,7 @@ class Dataset:
     """Labelled photos.
 
     Attributes:
-        name: of the folder, or "digits".
+        name: of the folder or archive, or "digits".
         classes: label of each index.
         photos: all of them, sorted.
         fingerprint: sha256 over classes, splits, labels and the files' contents: two sets are equal if it is.
@@ -78,21 +72,25 @@ def read_dataset(source: Path | str) -> Dataset:
     """List the photos of a data set; nothing is decoded yet.
 
     Args:
-        source: a folder, or "digits".
+        source: a folder, a tar, an .npz, or "digits".
 
     Raises:
-        DataError: if there is no such folder, no class, a class without files, or a bad labels.csv.
+        DataError: if there is no such folder or file, no class, a class without files, or a bad labels.csv.
     """
     if str(source) == digits.NAME:
         return replace(read_dataset(digits.digits_folder()), name=digits.NAME)
     folder = Path(source)
-    if not folder.is_dir():
+    archive = folder.is_file() and (is_tar(folder) or folder.suffix == ".npz")
+    if not folder.is_dir() and not archive:
         found = "a file" if folder.exists() else "nothing"
         raise DataError(
-            f"{folder} is {found}, expected a folder with one subfolder of photos a class (or the word digits)"
+            f"{folder} is {found}, expected a folder with one subfolder of photos a class, a .tar of it, an .npz, or "
+            "the word digits"
         )
     synsets: tuple[str, ...] = ()
-    if (folder / "labels.csv").is_file() and (folder / "images").is_dir():
+    if archive:
+        classes, files = read_npz(folder) if folder.suffix == ".npz" else read_tars({"": folder})
+    elif (folder / "labels.csv").is_file() and (folder / "images").is_dir():
         classes, synsets, files = _read_labels_csv(folder)
     elif _class_names(folder / "train"):
         classes = _class_names(folder / "train")
@@ -100,6 +98,8 @@ def read_dataset(source: Path | str) -> Dataset:
         for split in SPLITS:
             if (folder / split).is_dir():
                 files += _class_files(folder / split, classes, split)
+    elif not _class_names(folder) and (tars := split_tars(folder)):
+        classes, files = read_tars(tars)
     else:
         classes = _class_names(folder)
         files = _class_files(folder, classes, "")
@@ -109,10 +109,11 @@ def read_dataset(source: Path | str) -> Dataset:
             "one subfolder of photos for each thing to tell apart"
         )
     with ThreadPoolExecutor() as pool:
-        photos = tuple(pool.map(_digest, files))
+        photos = tuple(pool.map(Photo.digested, files))
     lines = [*classes, *(f"{p.split} {p.label} {p.digest}" for p in photos)]
     fingerprint = hashlib.sha256("\n".join(lines).encode()).hexdigest()
-    return Dataset(name=folder.resolve().name, classes=classes, photos=photos, fingerprint=fingerprint, synsets=synsets)
+    name = folder.resolve().name.split(".")[0] if archive else folder.resolve().name
+    return Dataset(name=name, classes=classes, photos=photos, fingerprint=fingerprint, synsets=synsets)
 
 
 def read_photos(source: Path | str) -> Dataset:
@@ -126,7 +127,7 @@ def read_photos(source: Path | str) -> Dataset:
         raise DataError(f"{folder} is {'a file' if folder.exists() else 'nothing'}, expected a folder of photos")
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     with ThreadPoolExecutor() as pool:
-        photos = tuple(pool.map(_digest, (Photo(path=path, label=0, split="", digest="") for path in files)))
+        photos = tuple(pool.map(Photo.digested, (Photo(path=path, label=0) for path in files)))
     if not photos:
         raise DataError(f"{folder} is empty, expected a folder of photos")
     fingerprint = hashlib.sha256("\n".join(photo.digest for photo in photos).encode()).hexdigest()
@@ -252,7 +253,7 @@ def load_images(photos: Sequence[Photo], image_input: ImageInput, *, quiet: bool
 
     def load(index: int) -> None:
         try:
-            pixels[index] = fit_frame(read_photo(photos[index].path), image_input)
+            pixels[index] = fit_frame(photos[index].frame(), image_input)
             whole[index] = True
         except DataError:
             pass
@@ -279,6 +280,20 @@ def remark_skipped(paths: Sequence[Path], *, quiet: bool) -> None:
         remark(f"skipped {len(paths)} files that are no whole images: {named}", quiet=quiet)
 
 
+def remark_colors(dataset: Dataset, image_input: ImageInput, arch: str, *, quiet: bool) -> None:
+    """Say where grey photos meet a network that takes colour, or the reverse, by the look of a few of them."""
+    looked_at = []
+    with captured_output():
+        for photo in draw_evenly(dataset.photos, COLORS_SEEN_IN):
+            with contextlib.suppress(DataError):
+                looked_at.append(photo.frame())
+    grey = all(frame.ndim == 2 or not np.ptp(frame, 2).any() for frame in looked_at)
+    if looked_at and grey and image_input.color == "rgb":
+        remark(f"{dataset.name} is grey, {arch} takes colour: its three channels are given the same", quiet=quiet)
+    if looked_at and not grey and image_input.color == "gray":
+        remark(f"{dataset.name} is in colour, {arch} takes grey: its photos are turned grey", quiet=quiet)
+
+
 def _class_names(folder: Path) -> tuple[str, ...]:
     if not folder.is_dir():
         return ()
@@ -294,7 +309,7 @@ def _class_files(folder: Path, classes: Iterable[str], split: str) -> list[Photo
         files = sorted(path for path in (folder / name).rglob("*") if path.is_file() and not path.name.startswith("."))
         if not files:
             raise DataError(f"class {name!r} has no photos in {folder}: add some or remove the folder")
-        photos += [Photo(path=path, label=index, split=split, digest="") for path in files]
+        photos += [Photo(path=path, label=index, split=split) for path in files]
     return photos
 
 
@@ -316,7 +331,7 @@ def _read_labels_csv(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...], li
                 raise DataError(f"labels.csv names {row['file']!r}, which is outside {folder / 'images'}")
             if not path.is_file():
                 raise DataError(f"labels.csv names {row['file']!r}, which is not in {folder / 'images'}")
-            photos.append(Photo(path=path, label=int(row["class_index"]), split=row.get("split") or "", digest=""))
+            photos.append(Photo(path=path, label=int(row["class_index"]), split=row.get("split") or ""))
     except ValueError as error:
         raise DataError(f"{folder / 'labels.csv'} has a class_index that is not a whole number ({error})") from error
     if sorted(labels) != list(range(len(labels))):
@@ -346,11 +361,3 @@ def _read_csv(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
     if not rows or any(row[name] is None for row in rows for name in columns):
         raise DataError(f"{path} has no rows, or a row that is too short")
     return rows
-
-
-def _digest(photo: Photo) -> Photo:
-    try:
-        with photo.path.open("rb") as file:
-            return replace(photo, digest=hashlib.file_digest(file, "sha256").hexdigest()[:16])
-    except OSError as error:
-        raise DataError(f"cannot read {photo.path}: {error.strerror}") from error

@@ -10,6 +10,8 @@
     ├── BackendError       a runtime or delegate that is missing or refuses the model
     ├── SourceError        a camera, video, folder or URL that cannot be opened
     ├── StreamError        a compressed picture that is damaged, cut short or of another model
+    ├── ServeError         an address that the web page cannot be served on
+    ├── AppFileError       an app file that is missing, is no TOML or says what does not exist
     ├── MissingPackageError  an optional package is not installed
     └── WriteError         a file that cannot be written
 
@@ -56,6 +58,14 @@ class SourceError(EdgeSDKError):
 
 class StreamError(EdgeSDKError):
     """A compressed picture is damaged, cut short or was made by another model."""
+
+
+class ServeError(EdgeSDKError):
+    """The web page cannot be served: the port is taken or the address is not this machine's."""
+
+
+class AppFileError(EdgeSDKError):
+    """An app file is missing, is no TOML or says what does not exist."""
 
 
 class MissingPackageError(EdgeSDKError):

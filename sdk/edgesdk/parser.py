@@ -1,12 +1,13 @@
 """The command line's options, their help and their examples."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 from edgesdk import __version__, codeccommands
 from edgesdk.recipe import RECIPES
-from edgesdk.spec import ARCHITECTURES
+from edgesdk.spec import ARCHITECTURES, DEFAULT_ARCH
 
 DESCRIPTION = "From a folder of photos to a proved .tflite on a camera device."
 
@@ -46,7 +47,10 @@ def build_parser() -> argparse.ArgumentParser:
 
     command = add("train", "learn the classes of a folder of photos", "edgesdk train photos/ --width 0.75 --res 160")
     command.add_argument(
-        "data", metavar="DATA", nargs="?", help="one subfolder of photos a class, digits, or any photos for a codec"
+        "data",
+        metavar="DATA",
+        nargs="?",
+        help="one subfolder of photos a class, a .tar of them, an .npz, or digits; for a codec any photos",
     )
     _add_network(command)
     command.add_argument("--weights", default="none", metavar="W", help="imagenet, a Keras .h5 file or none (default)")
@@ -138,33 +142,70 @@ def build_parser() -> argparse.ArgumentParser:
     command = add("bench", "measure files on this machine", "edgesdk bench model.tflite --data photos/ --report b.html")
     command.add_argument("files", metavar="FILE", nargs="+", type=Path)
     command.add_argument("--data", metavar="DATA", help="labelled photos: adds accuracy on their test split")
-    command.add_argument("--backend", type=_words, default=["auto"], metavar="B,..", help="litert, tflite-runtime")
-    command.add_argument("--threads", type=_counts, default=[1], metavar="N,..", help="CPU threads, such as 1,2")
+    command.add_argument(
+        "--backend",
+        type=_words,
+        default=["auto"],
+        metavar="B,..",
+        help="litert, litert-gpu, tflite-runtime, or auto, which is what `run` would take (default)",
+    )
+    command.add_argument(
+        "--threads", type=_counts, default=[None], metavar="N,..", help="CPU threads, such as 1,2, or auto (default)"
+    )
+    _add_delegate(command)
+    command.add_argument(
+        "--on",
+        metavar="adb:SERIAL",
+        type=_android,
+        help="measure on an Android device with its benchmark_model, --backend litert, litert-gpu or nnapi (not "
+        "verified on hardware)",
+    )
     command.add_argument("--quick", action="store_true", help="about a second each instead of about twenty")
     command.add_argument("--report", type=Path, metavar="FILE", help="write .html, .md, .csv or .json")
 
-    command = add("run", "name what a camera sees", "edgesdk run model.tflite --source 0")
-    command.add_argument("file", metavar="FILE", type=Path)
-    command.add_argument(
-        "--source", default="0", metavar="SRC", help="camera number, video, URL, photo folder or synthetic (default 0)"
+    command = add(
+        "run",
+        "name what a camera sees",
+        "edgesdk run model.tflite --source 0 --serve 8000\n  edgesdk run model.tflite --app app.toml --print-service",
     )
-    command.add_argument("--events", type=Path, metavar="FILE", help="append one JSON object a line")
+    command.add_argument("file", metavar="FILE", type=Path)
     command.add_argument("--frames", type=int, metavar="N", help="stop after N frames")
     codeccommands.add_recording(command)
+    command.add_argument(
+        "--app", type=Path, metavar="TOML", help="app file with any of the following; flags come first"
+    )
+    command.add_argument("--print-service", action="store_true", help="print a systemd unit that does the same")
+    _add_capture(command)
     _add_backend(command)
+    command.set_defaults(backend=None, threads=None)  # said or not said, which matters beside --app
+    _add_decisions(command)
+    _add_sinks(command)
 
     codeccommands.add_commands(add)
 
-    add("doctor", "say what works here and how to get the rest", "edgesdk doctor")
+    command = add("doctor", "say what works here and how to get the rest", "edgesdk doctor model.tflite")
+    command.add_argument(
+        "file",
+        metavar="FILE",
+        nargs="?",
+        type=Path,
+        help="try every runtime with it, and choose anew what `auto` takes",
+    )
+    _add_delegate(command)
     return parser
 
 
 def _add_network(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--arch", default=ARCHITECTURES[0], metavar="A", help=f"{', '.join(ARCHITECTURES)} (default {ARCHITECTURES[0]})"
+        "--arch", default=DEFAULT_ARCH, metavar="A", help=f"{', '.join(ARCHITECTURES)} (default {DEFAULT_ARCH})"
     )
     command.add_argument("--width", type=float, default=1.0, metavar="W", help="width multiplier (default 1.0)")
-    command.add_argument("--res", type=int, default=224, metavar="R", help="input pixels a side (default 224)")
+    command.add_argument(
+        "--res",
+        type=int,
+        metavar="R",
+        help="input pixels a side (default: the paper's, 224 for most, 227 for AlexNet, 32 for LeNet and the ConvNet)",
+    )
     command.add_argument(
         "--resize",
         default="crop",
@@ -180,20 +221,119 @@ def _add_learning(command: argparse.ArgumentParser) -> None:
         choices=("auto", "head", "finetune", "scratch"),
         help="new last layer only, then everything, or everything from nothing (default auto)",
     )
-    command.add_argument("--epochs", type=int, default=0, metavar="N", help="default: by the amount of data")
+    command.add_argument(
+        "--epochs", type=int, metavar="N", help="default: by the amount of data; 0 takes the weights as they are"
+    )
     command.add_argument("--batch", type=int, default=32, metavar="N", help="images a step (default 32)")
     command.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random (default 0)")
     command.add_argument("--no-flip", action="store_true", help="a mirrored photo would be another class")
 
 
 def _add_backend(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--backend", default="auto", metavar="B", help="auto, litert or tflite-runtime (default auto)")
-    command.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default 1)")
+    command.add_argument(
+        "--backend",
+        default="auto",
+        metavar="B",
+        help="litert, litert-gpu, tflite-runtime, or auto: the fastest here that gives the golden outputs (default)",
+    )
+    command.add_argument(
+        "--threads", type=_count, default=None, metavar="N", help="CPU threads, or auto: as many as help (default)"
+    )
+    _add_delegate(command)
+
+
+def _add_delegate(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--delegate", metavar="LIB", help="external delegate: a shared library that takes operations")
+    command.add_argument(
+        "--delegate-option",
+        dest="delegate_options",
+        type=_named_value,
+        action="append",
+        default=[],
+        metavar="K=V",
+        help="what the delegate is told; may be repeated",
+    )
+
+
+def _count(text: str) -> int | None:
+    return None if text == "auto" else int(text)
+
+
+def _android(text: str) -> str:
+    kind, _, serial = text.partition(":")
+    if kind != "adb" or not serial:
+        raise argparse.ArgumentTypeError(f"{text!r} is no adb:SERIAL")
+    return serial
+
+
+def _named_value(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is no NAME=VALUE")
+    return name, value
+
+
+def _add_capture(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("source")
+    group.add_argument(
+        "--source", metavar="SRC", help="camera number, video, URL, photo folder or synthetic (default 0)"
+    )
+    group.add_argument("--size", type=_pair("x"), metavar="WxH", help="picture of a camera, such as 640x480")
+    group.add_argument("--fps", type=float, metavar="N", help="frames a second of a camera, or of --paced")
+    group.add_argument("--fourcc", metavar="CODE", help="pixel format of a USB camera, such as MJPG")
+    group.add_argument(
+        "--stall", type=float, metavar="S", help="open a camera or URL anew that is silent for S seconds"
+    )
+    group.add_argument("--paced", action="store_true", default=None, help="play a file or folder in real time")
+    group.add_argument("--loop", action="store_true", default=None, help="with --paced: again and again")
+
+
+def _add_decisions(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("decisions")
+    group.add_argument("--threshold", type=float, metavar="P", help="a lower score is none of these (default 0.5)")
+    group.add_argument(
+        "--votes", type=_pair("/"), metavar="K/N", help="a label is there once K of N frames say so (default 3/5)"
+    )
+    group.add_argument("--none", type=_words, metavar="LABEL,..", help="classes that mean none of these")
+    group.add_argument("--cooldown", type=float, metavar="S", help="seconds before a label that left is seen again")
+    group.add_argument("--region", type=_numbers, metavar="L,T,R,B", help="part of the frame to look at, each 0 to 1")
+    group.add_argument("--motion", type=float, metavar="SHARE", help="classify only after so much of the picture moved")
+
+
+def _add_sinks(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("who gets to know")
+    group.add_argument("--events", metavar="FILE", help="append one JSON object a line")
+    group.add_argument("--events-mb", type=float, metavar="MB", help="size before a new file begins (default 10)")
+    group.add_argument("--decided", action="store_true", default=None, help="events without a line for each frame")
+    group.add_argument("--serve", metavar="[HOST:]PORT", help="a web page; on this machine only unless HOST is named")
+    group.add_argument("--viewers", type=int, metavar="N", help="who may watch at once (default 20)")
+    group.add_argument("--collect", metavar="DIR", help="where the page saves frames under a label, to train on")
+    group.add_argument("--save-uncertain", metavar="DIR", help="keep frames that the model is unsure of")
+    group.add_argument(
+        "--uncertain-mb", type=float, metavar="MB", help="at most so many, the oldest leave (default 200)"
+    )
+    group.add_argument(
+        "--mqtt", metavar="URL", help="publish to a broker, mqtt://user@broker.local; Home Assistant too"
+    )
+    group.add_argument("--show", action="store_true", default=None, help="a window on the screen")
+
+
+def _pair(mark: str) -> Callable[[str], tuple[int, int]]:
+    def pair(text: str) -> tuple[int, int]:
+        first, _, second = text.partition(mark)
+        return int(first), int(second)
+
+    pair.__name__ = f"pair N{mark}N"  # argparse names it in its error
+    return pair
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(word) for word in text.split(","))
 
 
 def _words(text: str) -> list[str]:
     return text.split(",")
 
 
-def _counts(text: str) -> list[int]:
-    return [int(word) for word in text.split(",")]
+def _counts(text: str) -> list[int | None]:
+    return [_count(word) for word in text.split(",")]

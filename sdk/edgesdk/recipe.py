@@ -24,7 +24,7 @@ class Recipe:
         io: type of the input and output tensors.
         quantizer: who makes int8; "ai-edge" needs no TensorFlow, but repairs nothing.
         shrink: multiply-adds to keep, as a share of the network's, by removing channels; None: all.
-        prune: share of zeros among the weights of each dense layer and each convolution but depthwise ones; 0: none.
+        prune: share of zeros among the weights of the dense layers and convolutions, but depthwise ones; 0: none.
         cluster: how many distinct values those layers' weights may have; 0: any.
         qat: quantization-aware training, int8 only.
         max_drop: points of top-1 that may be lost against the float network; None: any.

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from edgesdk.atomic import check_writable, write_text
+from edgesdk.choice import name_runtime
 from edgesdk.errors import MissingPackageError
-from edgesdk.measurement import Measurement
+from edgesdk.measurement import Measurement, OnAndroid, Refused
 from edgesdk.stats import wilson_interval
 from edgesdk.tables import columns
 
@@ -31,9 +32,15 @@ COLUMNS = (
     "load ms",
     "first ms",
     "RSS MB",
+    "CPUs",
+    "taken",
+    "golden ±",
     "top-1",
 )
 HISTOGRAM_BINS = 40
+
+
+Rows = Sequence[Measurement | Refused]
 
 
 def table_rows(measurements: Sequence[Measurement]) -> list[tuple[str, ...]]:
@@ -41,7 +48,7 @@ def table_rows(measurements: Sequence[Measurement]) -> list[tuple[str, ...]]:
     return [
         (
             m.model,
-            m.backend,
+            _ran(m),
             str(m.threads),
             f"{m.invoke_ms.p50:.3f}",
             f"{m.invoke_ms.p90:.3f}",
@@ -50,42 +57,92 @@ def table_rows(measurements: Sequence[Measurement]) -> list[tuple[str, ...]]:
             f"{m.load_ms:.1f}",
             f"{m.first_invoke_ms:.2f}",
             f"{m.peak_rss_bytes / 1e6:.0f}",
+            f"{m.cpu_over_wall:.2f}",
+            f"{m.delegated_nodes}/{m.nodes}",
+            "" if m.max_difference is None else f"{m.max_difference:.2g}",
             "" if m.top1 is None else f"{100 * m.top1:.1f} % of {m.top1_n}",
         )
         for m in measurements
     ]
 
 
-def as_text(measurements: Sequence[Measurement]) -> str:
-    """A table for the terminal, with the warnings under it."""
-    lines = columns([COLUMNS, *table_rows(measurements)])
-    lines += [f"note: {warning} ({'; '.join(which)})" for warning, which in _grouped_warnings(measurements).items()]
+def as_text(rows: Rows) -> str:
+    """A table for the terminal; what was refused, chosen and is doubtful stands under it."""
+    measured, refused = split_rows(rows)
+    lines = columns([COLUMNS, *table_rows(measured)])
+    lines += [f"refused: {_named(row)}: {row.reason}" for row in refused]
+    lines += [f"auto: {m.model}: {m.choice}" for m in measured if m.choice]
+    lines += [f"note: {warning} ({'; '.join(which)})" for warning, which in _grouped_warnings(measured).items()]
     return "\n".join(lines)
 
 
-def as_markdown(measurements: Sequence[Measurement]) -> str:
-    """A Markdown table."""
-    rows = [COLUMNS, tuple("---" for _ in COLUMNS), *table_rows(measurements)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+def as_android_text(rows: Sequence[OnAndroid | Refused]) -> str:
+    """A table of what was measured on Android devices, and what was refused."""
+    head = (
+        "model",
+        "backend",
+        "threads",
+        "mean ms",
+        "std",
+        "min",
+        "max",
+        "first",
+        "load ms",
+        "peak MB",
+        "taken",
+        "device",
+    )
+    lines: list[tuple[str, ...]] = [head]
+    for row in rows:
+        if isinstance(row, OnAndroid):
+            times = (row.mean_ms, row.std_ms, row.min_ms, row.max_ms, row.first_invoke_ms, row.load_ms)
+            peak = "" if row.peak_memory_bytes is None else f"{row.peak_memory_bytes / 1e6:.0f}"
+            taken = "" if row.nodes is None else f"{row.delegated_nodes}/{row.nodes}"
+            shown = (f"{time:.3f}" for time in times)
+            lines.append((row.model, _ran(row), str(row.threads), *shown, peak, taken, row.device))
+    text = columns(lines)
+    text += [f"refused: {_named(row)}: {row.reason}" for row in rows if isinstance(row, Refused)]
+    text += ["note: benchmark_model feeds random values: these figures do not prove that the outputs are right"]
+    return "\n".join(text)
 
 
-def as_csv(measurements: Sequence[Measurement]) -> str:
-    """The same columns as comma-separated values."""
+def as_markdown(rows: Rows) -> str:
+    """A Markdown table, and a list of what was refused."""
+    measured, refused = split_rows(rows)
+    cells = [COLUMNS, tuple("---" for _ in COLUMNS), *table_rows(measured)]
+    lines = [f"| {' | '.join(row)} |" for row in cells]
+    lines += ["", *(f"- refused: {_named(row)}: {row.reason}" for row in refused)] if refused else []
+    return "\n".join(lines) + "\n"
+
+
+def as_csv(rows: Rows) -> str:
+    """The same columns as comma-separated values, and why a row was refused in one more."""
+    measured, refused = split_rows(rows)
     text = io.StringIO()
-    csv.writer(text).writerows([COLUMNS, *table_rows(measurements)])
+    writer = csv.writer(text)
+    writer.writerow((*COLUMNS, "refused"))
+    writer.writerows((*row, "") for row in table_rows(measured))
+    for row in refused:
+        head = (row.model, _ran(row), str(row.threads or "auto"))
+        writer.writerow((*head, *[""] * (len(COLUMNS) - len(head)), row.reason))
     return text.getvalue()
 
 
-def as_json(measurements: Sequence[Measurement], *, samples: bool = False) -> str:
-    """A list of objects; `samples` keeps every raw time."""
-    items = [asdict(m) for m in measurements]
+def as_json(rows: Sequence[Measurement | OnAndroid | Refused], *, samples: bool = False) -> str:
+    """A list of objects, those that were refused with a `reason`; `samples` keeps every raw time."""
+    items = [asdict(row) for row in rows]
     if not samples:
         for item in items:
-            del item["samples_ms"]
+            item.pop("samples_ms", None)
     return json.dumps(items, indent=1, ensure_ascii=False)
 
 
-def write_report(path: Path | str, measurements: Sequence[Measurement], command: Sequence[str] = ()) -> Path:
+def split_rows(rows: Rows) -> tuple[list[Measurement], list[Refused]]:
+    """(what was measured, what was refused), each in its order."""
+    return [row for row in rows if isinstance(row, Measurement)], [row for row in rows if isinstance(row, Refused)]
+
+
+def write_report(path: Path | str, rows: Rows, command: Sequence[str] = ()) -> Path:
     """Write a report in the format of the file's ending: .html, .md, .csv or .json.
 
     Args:
@@ -99,11 +156,11 @@ def write_report(path: Path | str, measurements: Sequence[Measurement], command:
     path = Path(path)
     writers = {".md": as_markdown, ".csv": as_csv}
     if path.suffix in writers:
-        return write_text(path, writers[path.suffix](measurements))
+        return write_text(path, writers[path.suffix](rows))
     if path.suffix == ".json":
-        return write_text(path, as_json(measurements, samples=True))
+        return write_text(path, as_json(rows, samples=True))
     check_report(path)
-    return write_text(path, _html(measurements, command))
+    return write_text(path, _html(rows, command))
 
 
 def check_report(path: Path) -> None:
@@ -115,8 +172,10 @@ def check_report(path: Path) -> None:
     check_writable(path)
 
 
-def _html(measurements: Sequence[Measurement], command: Sequence[str]) -> str:
+def _html(rows: Rows, command: Sequence[str]) -> str:
     import jinja2
+
+    measurements, refused = split_rows(rows)
 
     template = (files("edgesdk") / "templates" / "bench.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
@@ -126,13 +185,15 @@ def _html(measurements: Sequence[Measurement], command: Sequence[str]) -> str:
         rows=table_rows(measurements),
         scale=_scale(measurements),
         histograms=[_histogram(m) for m in measurements],
+        refused=[(_named(row), row.reason) for row in refused],
+        choices=[(m.model, str(m.choice)) for m in measurements if m.choice],
         warnings=_grouped_warnings(measurements),
         intervals=[_interval(m) for m in measurements],
         fastest=min(measurements, key=lambda m: m.invoke_ms.p90),
         boards=sorted({m.board for m in measurements}),
         made=time.strftime("%Y-%m-%d %H:%M"),
         command=shlex.join(command),
-        raw=as_json(measurements, samples=True),
+        raw=as_json(rows, samples=True),
     )
 
 
@@ -141,8 +202,16 @@ def _grouped_warnings(measurements: Sequence[Measurement]) -> dict[str, list[str
     grouped: dict[str, list[str]] = {}
     for m in measurements:
         for warning in m.warnings:
-            grouped.setdefault(warning, []).append(f"{m.model}, {m.backend}, {m.threads} thread{'s' * (m.threads > 1)}")
+            grouped.setdefault(warning, []).append(_named(m))
     return {text: ["all"] if len(which) == len(measurements) > 1 else which for text, which in grouped.items()}
+
+
+def _ran(row: Measurement | OnAndroid | Refused) -> str:
+    return f"{row.backend} + {row.delegate}" if row.delegate else row.backend
+
+
+def _named(row: Measurement | Refused) -> str:
+    return f"{row.model}, {name_runtime(row.backend, row.threads or 1, row.delegate)}"
 
 
 def _interval(m: Measurement) -> tuple[float, float] | None:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from edgesdk.choice import Choice
+
 
 @dataclass(frozen=True, kw_only=True)
 class Classification:
@@ -10,7 +12,8 @@ class Classification:
     Attributes:
         label, index, score: the best class; score is its probability, 0 to 1.
         top: (label, score) of the best classes, best first.
-        preprocess_ms, invoke_ms: what the answer took.
+        preprocess_ms, invoke_ms, post_ms: what the answer took: fitting the frame to the model, the runtime, from its
+            raw output to labels.
     """
 
     label: str
@@ -19,6 +22,7 @@ class Classification:
     top: tuple[tuple[str, float], ...]
     preprocess_ms: float
     invoke_ms: float
+    post_ms: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,17 +31,33 @@ class Verified:
 
     Attributes:
         ok: every output lies within the tolerance.
-        max_difference: the largest absolute difference from a golden output.
+        max_difference: the largest absolute difference from a golden output; None where an output was NaN.
         tolerance: what the contract allows for this family of runtimes.
-        backend: the runtime that ran.
+        backend, delegate: the runtime that ran, and its external delegate's name, "" without one.
+        nodes, delegated_nodes: operations in the graph, and how many the delegate, XNNPACK or the GPU took.
         inputs: how many golden inputs were replayed.
+        choice: why this runtime and this number of threads.
     """
 
     ok: bool
-    max_difference: float
+    max_difference: float | None
     tolerance: float
     backend: str
+    delegate: str
+    nodes: int
+    delegated_nodes: int
     inputs: int
+    choice: Choice
+
+    @property
+    def disagreement(self) -> str:
+        """What is wrong, in words; "" where nothing is."""
+        if self.ok:
+            return ""
+        found = "gives NaN"
+        if self.max_difference is not None:
+            found = f"differs from the golden outputs by {self.max_difference:.2g}"
+        return f"{found}, allowed is {self.tolerance:.2g}"
 
 
 @dataclass(frozen=True, kw_only=True)

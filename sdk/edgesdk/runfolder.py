@@ -30,20 +30,21 @@ class Learning:
     Attributes:
         transfer: "head" trains a new last layer on frozen features, "finetune" then the whole network with frozen
             batch-norm, "scratch" everything from random weights; "auto" is finetune with weights, else scratch.
-        epochs: of fine-tuning or of learning from scratch; 0 chooses by the amount of data.
+        epochs: of fine-tuning or of learning from scratch; None chooses by the amount of data, 0 takes the weights as
+            they are.
         batch: images a step.
         seed: of shuffling, augmentation and new weights.
         flip: whether a mirrored photo shows the same thing (not so for digits and traffic signs).
     """
 
     transfer: Transfer = "auto"
-    epochs: int = 0
+    epochs: int | None = None
     batch: int = 32
     seed: int = 0
     flip: bool = True
 
     def __post_init__(self) -> None:
-        if self.epochs < 0 or self.batch < 1:
+        if (self.epochs is not None and self.epochs < 0) or self.batch < 1:
             raise ValueError(f"epochs is {self.epochs} and batch {self.batch}, expected at least 0 and 1")
 
 
@@ -52,7 +53,7 @@ class Run:
     """One training run.
 
     Attributes:
-        data: the path (or "digits") it learned from.
+        data: the path (or "digits") it learned from; "" where the weights were taken as they are.
         top1: of the test split, 0 to 1, and on how many images; None until learning is finished.
         confusions: (true label, answered label, how often), most frequent first.
         seconds: what learning took, since the last resume.
@@ -74,12 +75,12 @@ class Run:
     @property
     def finished(self) -> bool:
         """Whether the model is there."""
-        return self.top1 is not None
+        return self.top1 is not None or not self.data
 
 
 def name_run_folder(spec: ModelSpec, dataset: str) -> Path:
-    """The folder, in the working folder, of a run that was given no other."""
-    return Path(f"{spec.name}_{dataset}.run")
+    """The folder, in the working folder, of a run that was given no other; `dataset` is "" where none was learned."""
+    return Path(f"{spec.name}_{dataset}.run" if dataset else f"{spec.name}.run")
 
 
 def read_run(folder: Path | str) -> Run:

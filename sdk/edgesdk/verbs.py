@@ -3,37 +3,40 @@
 Nothing heavy is imported before a verb is called, and TensorFlow only by `train` and `convert`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgesdk import modelfile
+from edgesdk.choice import name_runtime
 from edgesdk.conversion import convert
 from edgesdk.data import read_dataset
-from edgesdk.measurement import Measurement
-from edgesdk.preprocess import ImageInput, Resize
+from edgesdk.measurement import Measurement, OnAndroid, Refused
+from edgesdk.preprocess import Resize, input_of
 from edgesdk.results import Check, Verified
 from edgesdk.runfolder import Learning, Run, Transfer, name_run_folder
-from edgesdk.spec import ModelSpec
+from edgesdk.spec import DEFAULT_ARCH, make_spec
 
 if TYPE_CHECKING:
     from edgesdk_convert.coverage import Coverage
     from edgesdk_convert.inspect import Graph
-    from edgesdk_device.app import Seen
+    from edgesdk_device.app import AppSettings, CameraApp
+    from edgesdk_device.backends import Delegate
+    from edgesdk_device.cameras import Source
 
-__all__ = ["Inspected", "bench", "convert", "doctor", "inspect", "run", "train", "verify"]
+__all__ = ["Inspected", "bench", "bench_android", "convert", "doctor", "inspect", "run", "train", "verify"]
 
 
 def train(
-    data: Path | str,
+    data: Path | str | None = None,
     *,
-    arch: str = "mobilenet_v1",
+    arch: str = DEFAULT_ARCH,
     width: float = 1.0,
-    res: int = 224,
+    res: int | None = None,
     weights: str = "none",
     transfer: Transfer = "auto",
-    epochs: int = 0,
+    epochs: int | None = None,
     batch: int = 32,
     seed: int = 0,
     flip: bool = True,
@@ -45,6 +48,7 @@ def train(
     """Teach a network to tell the classes of `data` apart; see `edgesdk train --help` for each option.
 
     Args:
+        data: None with `epochs=0`: published weights as they are, with the classes that they tell apart.
         out: the run folder; `<model>_<data>.run` in the working folder if None.
 
     Returns:
@@ -53,8 +57,20 @@ def train(
     Raises:
         EdgeSDKError, ValueError: one sentence each.
     """
-    spec = ModelSpec(arch=arch, width=width, res=res, classes=2)
+    spec = make_spec(arch, width, res)
     learning = Learning(transfer=transfer, epochs=epochs, batch=batch, seed=seed, flip=flip)
+    if data is None:
+        if epochs != 0:
+            raise ValueError("no DATA to learn from: name photos, or take --weights as they are with --epochs 0")
+        from edgesdk_train.learn import take_weights
+
+        folder = Path(out) if out is not None else name_run_folder(spec, "")
+        return take_weights(spec, input_of(spec, resize), weights=weights, learning=learning, folder=folder)
+    if epochs == 0:
+        raise ValueError(
+            f"epochs is 0, which learns nothing from {data}: leave DATA out to take --weights as they are, or learn a "
+            "last layer with --transfer head"
+        )
     dataset = read_dataset(data)
     spec = replace(spec, classes=len(dataset.classes))
     from edgesdk_train.learn import learn
@@ -62,7 +78,7 @@ def train(
     return learn(
         dataset,
         spec,
-        ImageInput(height=res, width=res, resize=resize),
+        input_of(spec, resize),
         data=str(data),
         weights=weights,
         learning=learning,
@@ -72,16 +88,28 @@ def train(
     )
 
 
-def verify(path: Path | str, *, backend: str = "auto", threads: int = 1) -> Verified:
-    """Replay the golden outputs of a .tflite on this machine.
+def verify(
+    path: Path | str,
+    *,
+    backend: str = "auto",
+    threads: int | None = None,
+    delegate: "Delegate | None" = None,
+    quiet: bool = True,
+) -> Verified:
+    """Replay the golden outputs of a .tflite on this machine; the arguments are `Classifier`'s.
 
     Raises:
         ModelFileError: if the file is damaged or has no contract.
         BackendError: if no runtime takes it.
     """
+    if delegate is not None or backend == "litert-gpu":  # a driver or a delegate may take its process down
+        from edgesdk_device.replay import replay_apart
+
+        name = name_runtime(backend, threads or 1, "" if delegate is None else delegate.name)
+        return replay_apart(path, backend, name, threads=threads, delegate=delegate)
     from edgesdk_device.classifier import Model
 
-    with Model(path, backend=backend, threads=threads) as model:
+    with Model(path, backend=backend, threads=threads, delegate=delegate, quiet=quiet) as model:
         return model.verify()
 
 
@@ -120,48 +148,114 @@ def bench(
     *,
     data: Path | str | None = None,
     backends: Sequence[str] = ("auto",),
-    threads: Sequence[int] = (1,),
+    threads: Sequence[int | None] = (None,),
+    delegate: "Delegate | None" = None,
     quick: bool = False,
     quiet: bool = True,
-) -> list[Measurement]:
+) -> list[Measurement | Refused]:
     """Measure files on this machine, each with each backend and number of threads in a process of its own.
 
     Args:
         data: labelled photos; adds top-1 on the test split (on all photos where there is none).
+        backends, threads: what is left open ("auto", None) is chosen as `Classifier` does it.
+        delegate: each is measured without it and with it.
         quick: about a second each instead of about ten.
 
+    Returns:
+        One row each; what is refused, dies or gives other outputs than the golden ones is a row with its reason.
+
     Raises:
-        EdgeSDKError, ValueError: one sentence each.
+        EdgeSDKError, ValueError: one sentence each, also where every row was refused.
     """
     from edgesdk_device.bench import measure_all
 
-    return measure_all([Path(path) for path in paths], data, backends, threads, quick=quick, quiet=quiet)
+    return measure_all([Path(path) for path in paths], data, backends, threads, delegate, quick=quick, quiet=quiet)
+
+
+def bench_android(
+    paths: Sequence[Path | str],
+    serial: str,
+    *,
+    backends: Sequence[str] = ("auto",),
+    threads: Sequence[int | None] = (None,),
+    delegate: "Delegate | None" = None,
+) -> list[OnAndroid | Refused]:
+    """Measure files on an Android device with Android's own benchmark_model, over adb: not verified on hardware.
+
+    The tool feeds random values: it measures, and does not prove that the outputs are the golden ones.
+
+    Args:
+        serial: of the device, as `adb devices` lists it.
+        backends: "auto" and "litert" are the CPU with XNNPACK, "litert-gpu" the GPU, "nnapi" the deprecated NNAPI.
+        threads: None is 1.
+        delegate: a library built for the device; it is copied there and measured, too.
+
+    Raises:
+        ValueError: if a backend is none that the tool knows.
+        ModelFileError: if a file is missing or damaged.
+        BackendError: if adb, the device or the tool is missing, or every row was refused.
+    """
+    from edgesdk_device.android import measure_on_android
+
+    return measure_on_android([Path(path) for path in paths], serial, backends, threads, delegate)
 
 
 def run(
     path: Path | str,
     *,
-    source: str | int = 0,
-    backend: str = "auto",
-    threads: int = 1,
+    app: "AppSettings | Path | str | None" = None,
+    source: "str | int | Source | None" = None,
+    backend: str | None = None,
+    threads: int | None = None,
+    delegate: "Delegate | None" = None,
     frames: int | None = None,
     events: Path | str | None = None,
-) -> "Iterator[Seen]":
+    serve: str | int | None = None,
+    quiet: bool = True,
+) -> "CameraApp":
     """Classify the frames of a source one after another, until it ends or `frames` were seen.
 
+        for seen in edgesdk.run("model.tflite", source=0, serve=8000):
+            print(seen.label, seen.answer.age_ms)
+
     Args:
-        events: a file that gets one JSON object a line for each frame.
+        app: everything that can be set, as a value or as the path of an app file.
+        source, backend, threads, delegate, events, serve: come before what `app` says; see `AppSettings`. A source may
+            also be an open one, of any kind.
+
+    Returns:
+        What to iterate over, once; leaving its `with` block, or the loop, closes everything.
 
     Raises:
-        EdgeSDKError: if the model, the source or the events file does not open.
+        EdgeSDKError: if the model, the source, a file or a port does not open.
+        ValueError: if a setting is not allowed.
     """
-    from edgesdk_device.app import watch
+    from edgesdk_device.app import AppSettings, CameraApp, read_app
 
-    return watch(path, source=source, backend=backend, threads=threads, frames=frames, events=events)
+    said: dict[str, Any] = {"backend": backend, "threads": threads}
+    texts = {"events": events, "serve": serve, "source": source if isinstance(source, str | int) else None}
+    said |= {name: str(value) for name, value in texts.items() if value is not None}
+    if delegate is not None:
+        said |= {"delegate": str(delegate.path), "delegate_options": delegate.options}
+    said = {name: value for name, value in said.items() if value is not None}
+    settings = app if isinstance(app, AppSettings) else AppSettings() if app is None else read_app(app)
+    opened = None if source is None or isinstance(source, str | int) else source
+    return CameraApp(path, replace(settings, **said), source=opened, frames=frames, quiet=quiet)
 
 
-def doctor() -> list[Check]:
-    """Which runtimes, cameras and extras work here, and how to get the rest."""
-    from edgesdk_device.probe import probe
+def doctor(path: Path | str | None = None, *, delegate: "Delegate | None" = None) -> list[Check]:
+    """Which runtimes, cameras and extras work here, and how to get the rest.
 
-    return probe()
+    Args:
+        path: a .tflite to try on every runtime here; what "auto" takes for it is chosen anew.
+        delegate: tried with the file, too.
+
+    Raises:
+        ValueError: if a delegate is named without a file.
+        ModelFileError: if the file is missing, damaged or has no contract.
+    """
+    from edgesdk_device.probe import probe, probe_file
+
+    if path is None and delegate is not None:
+        raise ValueError("a delegate is tried with a model: name a file, too")
+    return probe() + ([] if path is None else probe_file(Path(path), delegate))

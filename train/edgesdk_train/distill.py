@@ -8,6 +8,7 @@ FitNets, arXiv 1412.6550, without the regressor that other widths need.
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
@@ -16,6 +17,15 @@ from edgesdk_train.loop import Objective
 
 TEMPERATURE = 2.0
 LABELS_SHARE = 0.1
+
+
+def every_channel(model: Any) -> dict[str, Ids]:
+    """The `kept` of a student that has all its teacher's channels."""
+    return {
+        layer.name: np.arange(layer.output_shape[-1])
+        for layer in model.layers
+        if type(layer).__name__ == "Conv2D" and layer.name != "logits"
+    }
 
 
 def distillation(student: Any, teacher: Any, kept: Mapping[str, Ids]) -> Objective:

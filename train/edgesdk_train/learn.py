@@ -7,19 +7,18 @@ from typing import Any
 
 from edgesdk.atomic import make_folder, write_bytes
 from edgesdk.contract import Source
-from edgesdk.data import Dataset, Images, load_images, remark_skipped, split_dataset
+from edgesdk.data import Dataset, Images, load_images, remark_colors, remark_skipped, split_dataset
 from edgesdk.errors import RunError, WeightsError
 from edgesdk.preprocess import ImageInput
 from edgesdk.progress import remark
 from edgesdk.runfolder import MODEL_FILE, Learning, Run, read_run, write_run
 from edgesdk.spec import ModelSpec
-from edgesdk_train.loop import CHECKPOINT_FILE, Epoch, Stage, evaluator, run_stage
-from edgesdk_train.models import architecture
+from edgesdk_train.loop import CHECKPOINT_FILE, Epoch, Stage, auxiliary_cross_entropy, evaluator, run_stage
+from edgesdk_train.models import architecture, remark_channels
 from edgesdk_train.narrow import narrow, wider_spec
 from edgesdk_train.transfer import freeze_batchnorm, train_head
-from edgesdk_train.weights import Pretrained, find_weights, load_weights, read_weights
+from edgesdk_train.weights import Pretrained, find_weights, labels_of, load_weights, read_weights
 
-SCRATCH_RATE = 3e-3
 SCRATCH_EPSILON = 1e-7
 # Measured on flowers5 0.75-160, 400 test photos, head alone 0.833: 1e-4 with this epsilon 0.890, with Adam's usual 1e-7
 # 0.895, 3e-4 0.833 (every epoch below the head). With the usual epsilon cats_dogs did not leave its head's 0.960.
@@ -72,6 +71,25 @@ def fill_network(spec: ModelSpec, pretrained: Pretrained | None) -> Network:
     return Network(model=model, source=source, has_head=has_head)
 
 
+def take_weights(spec: ModelSpec, image_input: ImageInput, *, weights: str, learning: Learning, folder: Path) -> Run:
+    """A run folder of a pretrained network as it is, which tells apart what its weights do.
+
+    Raises:
+        ValueError: if no weights are named.
+        WeightsError: as `build_network`, or if nobody knows the names of the classes.
+        RunError: if the folder holds another run.
+    """
+    if weights == "none":
+        raise ValueError("epochs is 0 and no weights are named, expected --weights imagenet or a Keras weights file")
+    labels = labels_of(read_weights(find_weights(weights, spec)))
+    spec = replace(spec, classes=len(labels))
+    network = build_network(spec, weights)
+    run = Run(spec=spec, classes=labels, input=image_input, source=network.source, learning=learning, data="")
+    _open_folder(folder, run, resume=False)
+    _save_model(network.model, folder / MODEL_FILE)
+    return run
+
+
 def learn(
     dataset: Dataset,
     spec: ModelSpec,
@@ -87,7 +105,7 @@ def learn(
     """Teach the network of `spec` to tell the classes of `dataset` apart.
 
     Two stages where there are weights: a new head on cached features, then everything with batch-norm frozen. One
-    stage without: everything from random weights.
+    stage without: everything from random weights, with the auxiliary classifiers that the network's paper gives it.
 
     Args:
         dataset: photos; split here where it is not.
@@ -127,6 +145,8 @@ def learn(
     if found.finished:
         return found
 
+    remark_channels(spec, quiet=quiet)
+    remark_colors(dataset, image_input, spec.arch, quiet=quiet)
     keras.utils.set_random_seed(learning.seed)
     network = fill_network(spec, pretrained if wider is None else None)
     parts: dict[str, Images] = {}
@@ -143,7 +163,7 @@ def learn(
         )
         body = fill_network(wider, pretrained).model
         narrow(body, network.model, parts["train"].pixels, image_input, seed=learning.seed)
-    history = _run_stages(network.model, learning, parts, image_input, folder, resume=resume, quiet=quiet)
+    history = _run_stages(network.model, spec.arch, learning, parts, image_input, folder, resume=resume, quiet=quiet)
 
     _, top1, probabilities = evaluator(network.model, image_input)(parts["test"])
     from edgesdk_train import plots  # matplotlib is slow to import and needed only now
@@ -171,7 +191,7 @@ def _settled(learning: Learning, dataset: Dataset, weights: str) -> Learning:
         transfer = "scratch" if weights == "none" else "finetune"
     if transfer != "scratch" and weights == "none":
         raise RunError(f"--transfer {transfer} needs pretrained weights: add --weights, or learn from scratch")
-    if not epochs:
+    if epochs is None:
         n = sum(photo.split == "train" for photo in dataset.photos)
         scratch = DIGITS_EPOCHS if dataset.name == "digits" else min(60, max(12, SCRATCH_IMAGES // n))
         epochs = scratch if transfer == "scratch" else 15
@@ -197,6 +217,7 @@ def _open_folder(folder: Path, planned: Run, *, resume: bool) -> Run:
 
 def _run_stages(
     model: Any,
+    arch: str,
     learning: Learning,
     parts: dict[str, Images],
     image_input: ImageInput,
@@ -213,11 +234,14 @@ def _run_stages(
         history.append(Epoch(stage="head", epoch=1, **asdict(head)))
         start_loss = head.val_loss
     if learning.transfer != "head":
+        assert learning.epochs is not None
         scratch = learning.transfer == "scratch"
+        learner = architecture(arch).learner if scratch else None
+        learns = model if learner is None else learner(model)
         stage = Stage(
             name=learning.transfer,
             epochs=learning.epochs,
-            rate=SCRATCH_RATE if scratch else FINETUNE_RATE,
+            rate=architecture(arch).rate if scratch else FINETUNE_RATE,
             epsilon=SCRATCH_EPSILON if scratch else FINETUNE_EPSILON,
             batch=learning.batch,
             patience=max(5, learning.epochs // 2, PATIENT_STEPS * learning.batch // len(parts["train"].labels)),
@@ -225,12 +249,13 @@ def _run_stages(
             seed=learning.seed,
         )
         history += run_stage(
-            model,
+            learns,
             stage,
             parts["train"],
             parts["val"],
             image_input,
             folder,
+            objective=None if learner is None else auxiliary_cross_entropy(learns),
             start_loss=start_loss,
             resume=resume,
             quiet=quiet,

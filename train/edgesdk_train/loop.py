@@ -26,6 +26,7 @@ Objective = Callable[[Any, Any, bool], tuple[Any, Any]]
 CHECKPOINT_FILE = "checkpoint.npz"
 WARMUP_SHARE = 0.08
 JUDGED_TOGETHER = 64  # photos
+AUXILIARY_SHARE = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,8 +101,8 @@ def run_stage(
     Where `start_loss` is given (the validation loss of the weights that come in), no epoch above it is ever kept.
     `after_step` is called after each step of the optimizer: pruning masks its weights there.
 
-    The checkpoint is replaced in one step after each epoch, and every epoch's shuffling and augmentation depend on
-    the seed and its number alone: a resumed stage goes on as the uninterrupted one would have.
+    The checkpoint is replaced in one step after each epoch, and every epoch's shuffling, augmentation and dropout
+    depend on the seed and its number alone: a resumed stage goes on as the uninterrupted one would have.
 
     Raises:
         RunError: on `resume`, if the checkpoint is damaged or of other settings.
@@ -127,6 +128,7 @@ def run_stage(
             if state.stalled(stage.patience):
                 break
             total, right = 0.0, 0
+            _seed_dropout(model, stage.seed, epoch)
             for pixels, labels in _batches(train, stage, epoch, ahead):
                 loss, correct = step(tf.constant(pixels), tf.constant(labels))
                 total, right = total + float(loss) * len(labels), right + int(correct)
@@ -200,6 +202,25 @@ def cross_entropy(model: Any) -> Objective:
     return objective
 
 
+def auxiliary_cross_entropy(model: Any) -> Objective:
+    """The objective of a network whose first output is followed by the logits of auxiliary classifiers.
+
+    They count 0.3 each while it learns and nothing where it is judged (C. Szegedy et al., Going Deeper with
+    Convolutions, arXiv 1409.4842, section 5).
+    """
+    (softmax,) = [layer for layer in model.layers if layer.output is model.outputs[0]]
+    classifiers = keras.Model(model.input, [softmax.input, *model.outputs[1:]])
+
+    def objective(values: Any, labels: Any, training: bool) -> tuple[Any, Any]:
+        answer, *others = classifiers(values, training=training)
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, answer))
+        for other in others if training else ():
+            loss += AUXILIARY_SHARE * tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, other))
+        return loss, answer
+
+    return objective
+
+
 def _judge(objective: Objective, image_input: ImageInput) -> Callable[[Images], tuple[float, float]]:
     """A function: images -> (mean of the objective, top-1)."""
 
@@ -255,6 +276,14 @@ def _batches(
         if index + 1 < len(chunks):
             upcoming = ahead.submit(prepare, index + 1)
         yield batch
+
+
+def _seed_dropout(model: Any, seed: int, epoch: int) -> None:
+    """Begin the random numbers of the epoch in every dropout layer that has a generator of its own."""
+    for index, layer in enumerate(model.submodules):  # also those inside a wrapper
+        generator = layer._random_generator._generator if isinstance(layer, keras.layers.Dropout) else None
+        if generator is not None:
+            generator.reset_from_seed(int(np.random.default_rng([seed, epoch, index]).integers(2**62)))
 
 
 def _note(state: Progress) -> str:

@@ -8,9 +8,9 @@ import numpy as np
 from edgesdk.errors import WeightsError
 from edgesdk.preprocess import ImageInput, Pixels
 from edgesdk.spec import ModelSpec
-from edgesdk_train.cut import cut, trace_channels
-from edgesdk_train.models import build_model
-from edgesdk_train.reconstruct import draw_photos, measure_readers, refit, removal_steps
+from edgesdk_train.cut import Ids, cut, trace_channels
+from edgesdk_train.models import outline_model
+from edgesdk_train.reconstruct import draw_photos, measure_readers, refit, removable_groups, removal_steps
 from edgesdk_train.weights import Pretrained, head_classes, match_layers
 
 STEP = 8  # channels
@@ -22,9 +22,9 @@ def wider_spec(spec: ModelSpec, pretrained: Pretrained) -> ModelSpec | None:
     The width is read from the channels: each layer's number of them, divided by the layer's at width 1, suggests one,
     and the first whose network the weights fit is it.
     """
-    if _fits(build_model(spec), pretrained):
+    if _fits(outline_model(spec), pretrained):
         return None
-    whole = [layer for layer in build_model(replace(spec, width=1.0)).layers if layer.weights]
+    whole = [layer for layer in outline_model(replace(spec, width=1.0)).layers if layer.weights]
     channels = [
         (arrays[0].shape[-1], layer.weights[0].shape[-1])
         for layer, (_, arrays) in zip(whole, pretrained.layers, strict=False)
@@ -32,7 +32,7 @@ def wider_spec(spec: ModelSpec, pretrained: Pretrained) -> ModelSpec | None:
     for width in dict.fromkeys(found / base for found, base in sorted(channels, reverse=True)):
         if spec.width < width <= 4:
             wider = replace(spec, width=width, classes=head_classes(pretrained) or spec.classes)
-            if _fits(build_model(wider), pretrained):
+            if _fits(outline_model(wider), pretrained):
                 return wider
     return None
 
@@ -54,15 +54,26 @@ def narrow(wider: Any, target: Any, pixels: Pixels, image_input: ImageInput, *, 
         pixels: uint8 [n, height, width, channels], unlabelled photos of what it shall see.
         image_input: their preprocessing.
         seed: of the sample taken.
+
+    Raises:
+        WeightsError: if a layer that must lose channels is read by one of too many inputs to choose by.
     """
-    channels = trace_channels(wider)
-    readers = measure_readers(wider, channels, draw_photos(pixels, seed), image_input, seed=seed)
-    wanted = trace_channels(target)
-    keep = channels.everything()
+    channels, wanted = trace_channels(wider), trace_channels(target)
+    free = {int(group[0]) for group in removable_groups(wider, channels)}
+    shrinking: list[tuple[Ids, list[int]]] = []
     for group in channels.groups:
         name = next(name for name, ids in channels.outputs.items() if np.isin(group, ids).all())
         size = len(wanted.outputs[name])
-        sizes = [*range(len(group) - STEP, size, -STEP), size] if size < len(group) else []
+        if size < len(group) and int(group[0]) not in free:
+            raise WeightsError(
+                f"{wider.name} cannot start from a wider one: {name} is read by a layer of too many inputs to choose "
+                "its channels by; take the weights' own width, or --weights none"
+            )
+        if size < len(group):
+            shrinking.append((group, [*range(len(group) - STEP, size, -STEP), size]))
+    readers = measure_readers(wider, channels, draw_photos(pixels, seed), image_input, seed=seed)
+    keep = channels.everything()
+    for group, sizes in shrinking:
         for step in removal_steps(group, readers, sizes):
             keep[step.channels] = False
     smaller = cut(wider, channels, keep)

@@ -21,7 +21,7 @@ from edgesdk.errors import RunError
 from edgesdk.preprocess import ImageInput, Pixels
 from edgesdk.progress import remark
 from edgesdk_train.cut import Channels, Ids, Mask, cut, multiply_adds, trace_channels
-from edgesdk_train.distill import distillation
+from edgesdk_train.distill import distillation, every_channel
 from edgesdk_train.loop import Epoch, Stage, run_stage
 from edgesdk_train.reconstruct import (
     Reader,
@@ -93,11 +93,7 @@ def shrink(
     macs_before = sum(multiply_adds(model).values())
     rounds = math.ceil(math.log(fraction) / math.log(SMALLEST_ROUND) - 1e-9)
     student = model
-    kept: dict[str, Ids] = {
-        layer.name: np.arange(layer.output_shape[-1])
-        for layer in model.layers
-        if type(layer).__name__ == "Conv2D" and layer.name != "logits"
-    }
+    kept = every_channel(model)
     sample, history = draw_photos(train.pixels, seed), list[Epoch]()
     for number in range(1, rounds + 1):
         place = make_folder(folder / f"round_{number}")

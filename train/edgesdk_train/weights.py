@@ -11,17 +11,16 @@ from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 
 from edgesdk.atomic import make_folder, write_bytes
 from edgesdk.cache import cache_folder
+from edgesdk.data import Dataset
 from edgesdk.errors import WeightsError
 from edgesdk.spec import ModelSpec
+from edgesdk_train.caffe import Arrays, LayerWeights, fold_caffe
 
 KERAS_APPLICATIONS = "https://storage.googleapis.com/tensorflow/keras-applications/"
 LARGEST_FILE_BYTES = 2**30
-
-LayerWeights = tuple[str, list[npt.NDArray[np.float32]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +30,19 @@ class Published:
     Attributes:
         file: their path under `KERAS_APPLICATIONS`, with {width} and {res} to fill in.
         widths: width multiplier -> how the file's name writes it.
-        resolutions: input sizes, each with a file of its own.
+        resolutions: input sizes, each with a file of its own; () where one file serves every size.
+        md5: of the file, where Keras publishes it.
     """
 
     file: str
     widths: dict[float, str]
     resolutions: tuple[int, ...]
+    md5: str = ""
+
+
+def _caffe(file: str, resolutions: tuple[int, ...], md5: str) -> Published:
+    name = f"{file}_weights_tf_dim_ordering_tf_kernels.h5"
+    return Published(file=name, widths={1.0: ""}, resolutions=resolutions, md5=md5)
 
 
 PUBLISHED = {
@@ -70,6 +76,11 @@ PUBLISHED = {
         widths={1.0: "1.0"},
         resolutions=(224,),
     ),
+    "vgg16": _caffe("vgg16/vgg16", (224,), "64373286793e3c8b2b4e3219cbf3544b"),
+    "vgg19": _caffe("vgg19/vgg19", (224,), "cbe5617147190e668d6c5d5026f83318"),
+    "resnet50": _caffe("resnet/resnet50", (), "2cb95161c43110f7111970584f804107"),
+    "resnet101": _caffe("resnet/resnet101", (), "f1aeb4b969a6efcfb50fad2f0c20cfc5"),
+    "resnet152": _caffe("resnet/resnet152", (), "100835be76be38e30d865e96f2aaae62"),
 }
 
 
@@ -113,21 +124,23 @@ def find_weights(weights: str, spec: ModelSpec) -> Path:
         )
     published = PUBLISHED[spec.arch]
     wide_enough = [width for width in published.widths if width >= spec.width]
-    if not wide_enough or spec.res not in published.resolutions:
+    if not wide_enough or spec.res not in (published.resolutions or (spec.res,)):
+        sizes = f" and res {', '.join(map(str, published.resolutions))}" if published.resolutions else ""
         raise WeightsError(
             f"no ImageNet weights are published for {spec.name}: expected {spec.arch} with width up to "
-            f"{max(published.widths)} and res {', '.join(map(str, published.resolutions))}; "
-            "take one of these, or --weights FILE.h5"
+            f"{max(published.widths)}{sizes}; take one of these, or --weights FILE.h5"
         )
     file = published.file.format(width=published.widths[min(wide_enough)], res=spec.res)
     path = cache_folder() / "weights" / file.rpartition("/")[2]
     if not path.is_file():
-        _download(KERAS_APPLICATIONS + file, path)
+        _download(KERAS_APPLICATIONS + file, path, published.md5)
     return path
 
 
 def read_weights(path: Path) -> Pretrained:
     """Read a legacy Keras .h5 file (weights alone or a whole model), as numbers only: no code in it is run.
+
+    Keras' VGG and ResNet files come as edgesdk feeds these networks, see `fold_caffe`.
 
     Raises:
         WeightsError: if it is not HDF5, links outside itself, or holds anything but finite numbers.
@@ -147,7 +160,7 @@ def read_weights(path: Path) -> Pretrained:
     layers = tuple(item for item in layers if item[1])
     if not layers:
         raise WeightsError(f"{path} holds no weights")
-    return Pretrained(name=f"{path.name} sha256:{digest[:16]}", layers=layers)
+    return Pretrained(name=f"{path.name} sha256:{digest[:16]}", layers=fold_caffe(layers))
 
 
 def head_classes(pretrained: Pretrained) -> int | None:
@@ -159,10 +172,38 @@ def head_classes(pretrained: Pretrained) -> int | None:
     return int(arrays[0].shape[-1]) if len(arrays) == 2 and arrays[0].ndim in (2, 4) else None
 
 
+def labels_of(pretrained: Pretrained) -> tuple[str, ...]:
+    """What the file's head tells apart: ImageNet's labels where it knows 1000 classes.
+
+    Raises:
+        WeightsError: if it has no head, or one for other classes, whose names no weights file holds.
+    """
+    known, (names, _) = head_classes(pretrained), imagenet_labels()
+    if known != len(names):
+        raise WeightsError(
+            f"{pretrained.name} has "
+            + ("no classes" if known is None else f"{known} classes of unknown names")
+            + ": add --data DIR (DATA of train) to learn a new last layer"
+        )
+    return names
+
+
+def tells_apart(pretrained: Pretrained, dataset: Dataset) -> bool:
+    """Whether the file's head knows the very classes of these photos."""
+    names, _ = imagenet_labels()
+    return head_classes(pretrained) == len(names) and same_classes(dataset, names)
+
+
+def same_classes(dataset: Dataset, labels: tuple[str, ...]) -> bool:
+    """Whether the photos' classes are these labels, in this order; ImageNet's may go by their WordNet ids."""
+    names, synsets = imagenet_labels()
+    return dataset.classes == labels or (labels == names and dataset.synsets == synsets)
+
+
 def load_weights(model: Any, pretrained: Pretrained) -> bool:
     """Put the weights into the model, layer by layer in the network's order.
 
-    A dense layer's kernel fits the 1x1 convolution that computes the same.
+    A dense layer's kernel fits the convolution over its whole input that computes the same.
 
     Args:
         model: of `build_model`.
@@ -180,7 +221,7 @@ def load_weights(model: Any, pretrained: Pretrained) -> bool:
     return with_head
 
 
-def match_layers(model: Any, pretrained: Pretrained) -> tuple[list[tuple[Any, list[npt.NDArray[np.float32]]]], bool]:
+def match_layers(model: Any, pretrained: Pretrained) -> tuple[list[tuple[Any, Arrays]], bool]:
     """(layer of `model`, the arrays that fill it) in order, and whether the head is among them.
 
     Raises:
@@ -202,7 +243,7 @@ def match_layers(model: Any, pretrained: Pretrained) -> tuple[list[tuple[Any, li
         if [array.shape for array in arrays] != shapes:
             raise WeightsError(
                 f"{pretrained.name}: layer {name} has shapes {[array.shape for array in arrays]}, {layer.name} of this "
-                f"network has {shapes}: is it of another width or architecture?"
+                f"network has {shapes}: is it of another width, resolution or architecture?"
             )
     return [(layer, arrays) for layer, (_, arrays) in zip(body, fitted, strict=False)], with_head
 
@@ -213,11 +254,12 @@ def _body_length(layers: list[Any]) -> int:
     return norms[-1] + 1 if norms else len(layers) - 1
 
 
-def _as_convolution(arrays: list[npt.NDArray[np.float32]], layer: Any) -> list[npt.NDArray[np.float32]]:
-    """A dense kernel [in, out] as the layer's [1, 1, in, out] where that is what it wants."""
+def _as_convolution(arrays: Arrays, layer: Any) -> Arrays:
+    """A dense kernel [h * w * in, out] as the layer's [h, w, in, out] where that is what it wants."""
     kernel, *others = arrays
-    dense = kernel.ndim == 2 and tuple(layer.weights[0].shape) == (1, 1, *kernel.shape)
-    return [kernel[None, None], *others] if dense else arrays
+    *taken, made = layer.weights[0].shape
+    dense = kernel.ndim == 2 and len(taken) == 3 and (np.prod(taken), made) == kernel.shape
+    return [kernel.reshape(*taken, made), *others] if dense else arrays
 
 
 def _read_layer(path: Path, root: Any, name: str) -> LayerWeights:
@@ -240,8 +282,8 @@ def _text(name: Any) -> str:
     return name.decode() if isinstance(name, bytes) else str(name)
 
 
-def _download(url: str, path: Path) -> None:
-    """Fetch over HTTPS; Keras publishes hashes of few files, so what arrives is checked for being whole and HDF5."""
+def _download(url: str, path: Path, md5: str) -> None:
+    """Fetch over HTTPS; what arrives must be whole, HDF5 and, where Keras publishes its hash, that very file."""
     try:
         with urllib.request.urlopen(url, timeout=30) as answer:
             expected = int(answer.headers.get("Content-Length") or 0)
@@ -252,7 +294,8 @@ def _download(url: str, path: Path) -> None:
             f"the ImageNet weights {path.name} cannot be downloaded ({str(reason)[:100]}): put the file into "
             f"{path.parent}, name a file with --weights FILE.h5, or learn from nothing with --weights none --data DIR"
         ) from error
-    if len(data) != expected or data[:8] != b"\x89HDF\r\n\x1a\n":
+    other = md5 and hashlib.md5(data, usedforsecurity=False).hexdigest() != md5
+    if len(data) != expected or data[:8] != b"\x89HDF\r\n\x1a\n" or other:
         raise WeightsError(f"{path.name} arrived damaged ({len(data)} of {expected} bytes): try again")
     make_folder(path.parent)
     write_bytes(path, data)

@@ -1,78 +1,42 @@
 """What LiteRT's and tflite-runtime's interpreters have in common."""
 
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from edgesdk.errors import BackendError
 from edgesdk.quiet import captured_output
+from edgesdk_device.backends.backend import Backend, read_tensors
+from edgesdk_device.backends.delegate import Delegate, load_delegate
+
+#: What TFLite adds to the reason; nothing runs on, so that it helps nobody.
+_RESTORED = "Restored original execution plan after delegate application failure."
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tensor:
-    """An input or output: shape with the batch, dtype, and quantization (scale 0 where there is none)."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: npt.DTypeLike
-    scale: float
-    zero_point: int
-
-
-class Backend:
-    """A loaded model on one runtime: one image in, one output out.
-
-    Attributes:
-        name: of the runtime, as in `BACKENDS`.
-        family: "cpu", "gpu" or "npu": which of the contract's tolerances holds.
-        version: of the runtime.
-        threads: CPU threads it was given.
-        input, output: the model's first input and output.
-        nodes, delegated_nodes: operations in the graph, and how many of them a delegate took over.
-    """
+class InterpreterBackend(Backend):
+    """A model on an interpreter, allocated."""
 
     family = "cpu"
 
-    def __init__(self, interpreter: Any, name: str, version: str, threads: int) -> None:
-        self.name, self.version, self.threads = name, version, threads
+    def __init__(
+        self, interpreter: Any, name: str, version: str, threads: int, delegate: Delegate | None, delegated_nodes: int
+    ) -> None:
         self._interpreter = interpreter
-        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-        if len(inputs) != 1 or len(outputs) != 1:
-            raise BackendError(
-                f"the model has {len(inputs)} inputs and {len(outputs)} outputs, expected one of each: an image in, "
-                "an answer out"
-            )
-        self._input_index, self._output_index = inputs[0]["index"], outputs[0]["index"]
-        self.input, self.output = _tensor(inputs[0]), _tensor(outputs[0])
-        if self.input.shape[0] != 1 or any(size < 1 for size in self.input.shape):
-            raise BackendError(f"the model's input has shape {self.input.shape}, expected a fixed batch of 1")
-        self.nodes, self.delegated_nodes = count_nodes(interpreter._get_ops_details())
+        tensors = read_tensors(interpreter)
+        nodes, taken = count_nodes(interpreter._get_ops_details())
+        super().__init__(
+            name,
+            version,
+            threads=threads,
+            delegate=delegate,
+            input=tensors[0],
+            output=tensors[1],
+            nodes=nodes,
+            delegated_nodes=taken if delegate is None else delegated_nodes,
+        )
 
-    def invoke(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Run once.
-
-        Args:
-            values: the input's shape (the batch of 1 may be left out) and dtype.
-
-        Returns:
-            A copy of the raw output, of the output's shape and dtype.
-
-        Raises:
-            ValueError: if the values are of another shape or dtype.
-        """
-        self.set_input(values)
-        self.run()
-        return self.get_output()
-
-    def set_input(self, values: npt.NDArray[Any]) -> None:
-        """Copy values into the input tensor; see `invoke`."""
-        if values.dtype != self.input.dtype or values.shape not in (self.input.shape, self.input.shape[1:]):
-            raise ValueError(
-                f"input is {values.dtype} {values.shape}, expected {np.dtype(self.input.dtype)} {self.input.shape}"
-            )
-        self._interpreter.set_tensor(self._input_index, values.reshape(self.input.shape))
+    def _write(self, values: npt.NDArray[Any]) -> None:
+        self._interpreter.set_tensor(self.input.index, values.reshape(self.input.shape))
 
     def run(self) -> None:
         """Run on what was set last; the runtime alone, for measurements."""
@@ -80,39 +44,42 @@ class Backend:
 
     def get_output(self) -> npt.NDArray[Any]:
         """A copy of the raw output of the last run."""
-        output: npt.NDArray[Any] = self._interpreter.get_tensor(self._output_index)
+        output: npt.NDArray[Any] = self._interpreter.get_tensor(self.output.index)
         return output
-
-    def dequantize(self, output: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        """The raw output as real numbers, float32 [outputs], flat."""
-        flat = output.reshape(-1).astype(np.float32)
-        return flat if self.output.scale == 0 else (flat - self.output.zero_point) * np.float32(self.output.scale)
 
     def close(self) -> None:
         """Free the runtime's memory; the backend cannot be used afterwards."""
         self._interpreter = None
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-def open_interpreter(module: Any, model: bytes, name: str, version: str, threads: int) -> Backend:
+def open_interpreter(
+    module: Any, model: bytes, name: str, version: str, threads: int, delegate: Delegate | None
+) -> Backend:
     """Build and allocate an interpreter of the given module.
 
     Raises:
-        BackendError: with the runtime's reason, if it refuses the model.
+        BackendError: with the runtime's reason, if it refuses the model, or the delegate refuses or takes nothing.
     """
+    taken = 0
     try:
         with captured_output():  # XNNPACK announces itself on stderr
-            interpreter = module.Interpreter(model_content=model, num_threads=threads)
+            delegates = [] if delegate is None else [load_delegate(module, delegate)]
+            interpreter = module.Interpreter(
+                model_content=model, num_threads=threads, experimental_delegates=delegates or None
+            )
+            if delegate is not None:  # before XNNPACK takes the rest
+                nodes, taken = count_nodes(interpreter._get_ops_details())
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError, ImportError) as error:
-        reason = " ".join(str(error).split())
-        raise BackendError(f"{name} {version} refuses the model: {reason[:300]}") from error
-    return Backend(interpreter, name, version, threads)
+        reason = " ".join(str(error).replace(_RESTORED, "").split())
+        what = "the model" if delegate is None else f"the model with the delegate {delegate.name}"
+        raise BackendError(f"{name} {version} refuses {what}: {reason[:300]}") from error
+    if delegate is not None and not taken:
+        raise BackendError(
+            f"the delegate {delegate.name} took none of the model's {nodes} operations: the CPU would run it all, so "
+            "leave the delegate out"
+        )
+    return InterpreterBackend(interpreter, name, version, threads, delegate, taken)
 
 
 def count_nodes(ops: list[dict[str, Any]]) -> tuple[int, int]:
@@ -136,14 +103,3 @@ def count_nodes(ops: list[dict[str, Any]]) -> tuple[int, int]:
                 taken.add(producer[tensor])
                 open_tensors += [int(source) for source in graph[producer[tensor]]["inputs"]]
     return len(graph), len(taken)
-
-
-def _tensor(details: dict[str, Any]) -> Tensor:
-    scale, zero_point = details["quantization"]
-    return Tensor(
-        name=details["name"],
-        shape=tuple(int(size) for size in details["shape"]),
-        dtype=details["dtype"],
-        scale=float(scale),
-        zero_point=int(zero_point),
-    )

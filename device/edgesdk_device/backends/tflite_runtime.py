@@ -4,12 +4,14 @@ import sys
 import warnings
 
 from edgesdk.errors import BackendError
-from edgesdk_device.backends.interpreter import Backend, open_interpreter
+from edgesdk_device.backends.backend import Backend, Runtime
+from edgesdk_device.backends.delegate import Delegate
+from edgesdk_device.backends.interpreter import open_interpreter
 
 NAME = "tflite-runtime"
 
 
-def open_tflite_runtime(model: bytes, threads: int) -> Backend:
+def open_tflite_runtime(model: bytes, threads: int, delegate: Delegate | None = None) -> Backend:
     """Load a model into tflite-runtime; raises BackendError if it is missing or refuses the model.
 
     Warns:
@@ -26,11 +28,10 @@ def open_tflite_runtime(model: bytes, threads: int) -> Backend:
         from tflite_runtime import interpreter
     except ImportError as error:
         raise BackendError(
-            f"tflite-runtime does not load ({error}): pip install 'edgesdk[tflite-runtime]' on Linux with Python 3.11, "
-            "or use LiteRT"
+            f"tflite-runtime does not load ({error}): {RUNTIME.install} on Linux with Python 3.11, or use LiteRT"
         ) from error
     version = str(tflite_runtime.__version__)
-    backend = open_interpreter(interpreter, model, NAME, version, threads)
+    backend = open_interpreter(interpreter, model, NAME, version, threads, delegate)
     if not backend.delegated_nodes:
         warnings.warn(
             f"tflite-runtime {version} runs this model without XNNPACK, many times slower than LiteRT: "
@@ -38,3 +39,12 @@ def open_tflite_runtime(model: bytes, threads: int) -> Backend:
             stacklevel=2,
         )
     return backend
+
+
+RUNTIME = Runtime(
+    open=open_tflite_runtime,
+    family="cpu",
+    module="tflite_runtime",
+    package="tflite-runtime",
+    install="pip install 'edgesdk[tflite-runtime]'",
+)

@@ -1,6 +1,6 @@
 """A frame and the protocol of its sources."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
@@ -43,13 +43,28 @@ class Notice:
     at: float
 
 
+#: Gets each notice at once, on whichever thread found it: be brief, and do not close the source from there.
+OnNotice = Callable[[Notice], None]
+
+
 class Source(Protocol):
-    """Frames one after another, until the source ends; close it, or use it as a context manager."""
+    """Frames one after another, until the source ends; close it, or use it as a context manager.
+
+    Attributes:
+        live: frames come when they come, and only the newest one waits; otherwise each frame waits until it is asked
+            for.
+        dropped: frames so far that a newer one overtook.
+        corrupt: frames so far that could not be decoded.
+    """
+
+    live: bool
+    dropped: int
+    corrupt: int
 
     def __iter__(self) -> Iterator[Frame]: ...
 
     def close(self) -> None:
-        """Let the source go."""
+        """Let the source go; an iteration that waits on another thread ends. May be called twice."""
 
     def __enter__(self) -> Self: ...
 

@@ -1,0 +1,194 @@
+"""Every network of the course: its size against its paper's, and small, from learning to int8 in both runtimes.
+
+python benchmarks/networks.py [--shared DIR] [--work DIR] [--only PART] [--arch A,..]
+
+`table`: parameters and multiply-adds at full size beside what the papers say, and each network at a small width and
+resolution: learned on the embedded digits, converted to int8, its answers against the float network's, bytes and
+milliseconds. `lenet`: LeNet-5 on all of Fashion-MNIST and on 9,000 of MNIST's 10,000 test digits, judged on the rest.
+"""
+
+import argparse
+import gzip
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from results import save_table
+
+from edgesdk import verbs
+from edgesdk.atomic import make_folder
+from edgesdk.converted import Converted
+from edgesdk.spec import ARCHITECTURES, make_spec
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A network; `paper` is what its paper (or, in brackets, another) says of its size; `width`, `res` for learning."""
+
+    paper: str
+    width: float
+    res: int
+    epochs: int = 12
+
+
+CASES = {
+    "convnet": Case(paper="none", width=0.5, res=32),
+    "lenet": Case(paper="60,000 (partial C3, no learned output)", width=1.0, res=32),
+    "alexnet": Case(paper="60 M (MobileNet: 720 M)", width=0.25, res=67, epochs=20),
+    "alexnet_lrn": Case(paper="60 M (MobileNet: 720 M)", width=0.25, res=67, epochs=20),
+    "alexnet_one_tower": Case(paper="none", width=0.25, res=67, epochs=20),
+    "vgg11": Case(paper="133 M", width=0.125, res=32),
+    "vgg11_lrn": Case(paper="133 M", width=0.125, res=32),
+    "vgg13": Case(paper="133 M", width=0.125, res=32),
+    "vgg16_c": Case(paper="134 M", width=0.125, res=32),
+    "vgg16": Case(paper="138 M (MobileNet: 15,300 M)", width=0.125, res=32),
+    "vgg19": Case(paper="144 M", width=0.125, res=32),
+    "googlenet": Case(paper="6.8 M, 1,502 M by Table 1 (MobileNet: 6.8 M, 1,550 M)", width=0.25, res=64),
+    "googlenet_a": Case(paper="none", width=0.25, res=64),
+    "resnet18": Case(paper="1,800 M", width=0.25, res=32),
+    "resnet34": Case(paper="3,600 M", width=0.25, res=32),
+    "resnet38": Case(paper="none", width=0.25, res=32),
+    "resnet50": Case(paper="3,800 M", width=0.125, res=32),
+    "resnet101": Case(paper="7,600 M", width=0.125, res=32),
+    "resnet152": Case(paper="11,300 M", width=0.125, res=32),
+    "mobilenet_v1": Case(paper="4.2 M, 569 M", width=0.25, res=64),
+    "mobilenet_v2": Case(paper="3.4 M, 300 M", width=0.35, res=64),
+    "mobilenet_v3_small": Case(paper="2.5 M, 56 M", width=0.5, res=64),
+    "mobilenet_v3_large": Case(paper="5.4 M, 219 M", width=0.5, res=64),
+    "mobilenet_v3_small_minimalistic": Case(paper="(Keras: 2.0 M)", width=0.5, res=64),
+    "mobilenet_v3_large_minimalistic": Case(paper="(Keras: 3.9 M, 209 M)", width=0.5, res=64),
+}
+HEAD = (
+    "network",
+    "paper: parameters, multiply-adds",
+    "parameters",
+    "M multiply-adds",
+    "learned at",
+    "top-1",
+    "top-1 int8",
+    "agreement",
+    "dB",
+    "kB",
+    "ms LiteRT",
+    "ms tflite-runtime",
+)
+
+
+def table(work: Path, shared: Path, chosen: Sequence[str]) -> None:
+    """One row a network."""
+    made: dict[str, Converted] = {}
+    for arch in chosen:
+        case = CASES[arch]
+        folder = work / f"{arch}.run"
+        size: dict[str, Any] = {"arch": arch, "width": case.width, "res": case.res}
+        verbs.train("digits", **size, epochs=case.epochs, out=folder, resume=True, quiet=False)
+        made[arch] = verbs.convert(folder, out=work / f"{arch}.tflite", quiet=False)
+    measured = verbs.bench(
+        [file.path for file in made.values()], backends=("litert", "tflite-runtime"), quick=True, quiet=False
+    )
+    ms = {(Path(row.path).stem, row.backend): row.invoke_ms.p50 for row in measured}
+    rows = []
+    for arch, file in made.items():
+        facts = file.contract.measured
+        assert facts.accuracy is not None
+        parameters, macs = _full_size(arch)
+        times = [ms.get((arch, backend)) for backend in ("litert", "tflite-runtime")]
+        rows.append(
+            (
+                arch,
+                CASES[arch].paper,
+                f"{parameters:,}",
+                f"{macs / 1e6:,.1f}",
+                f"{CASES[arch].width:g}-{CASES[arch].res}",
+                f"{100 * facts.accuracy.float:.1f} %",
+                f"{100 * facts.accuracy.final:.1f} %",
+                f"{100 * facts.accuracy.agreement:.1f} %",
+                f"{facts.signal_to_noise_db:.1f}",
+                f"{facts.size_bytes / 1000:.0f}",
+                *("refused" if time is None else f"{time:.3f}" for time in times),
+            )
+        )
+    note = (
+        "Parameters (without batch-norm's running statistics) and multiply-adds at width 1, the paper's resolution and "
+        "1000 classes (LeNet: 10). Learned on the embedded digits, 12 epochs (AlexNet 20), judged on 355 others; int8 "
+        f"files take and give uint8; 1 thread, quick medians, {measured[0].board}."
+    )
+    save_table("networks", HEAD, rows, note, {arch: file.to_json() for arch, file in made.items()})
+
+
+def lenet(work: Path, shared: Path, chosen: Sequence[str]) -> None:
+    """LeNet-5 on the two sets of 28x28 grey pictures."""
+    sets = {
+        "fashion_mnist": (shared / "datasets/fashion_mnist/fashion_mnist.npz", True, 0.90),
+        "mnist, 9,000 / 1,000": (_mnist(shared, work), False, 0.985),
+    }
+    rows, facts = [], {}
+    for name, (data, flip, wanted) in sets.items():
+        folder = work / f"lenet_{data.stem}.run"
+        run = verbs.train(data, arch="lenet", flip=flip, out=folder, resume=True, quiet=False)
+        file = verbs.convert(folder, out=work / f"lenet_{data.stem}.tflite", quiet=False)
+        proved = file.contract.measured.accuracy
+        assert proved is not None
+        row = (
+            name,
+            f"{100 * wanted:.1f} %",
+            f"{100 * proved.float:.2f} %",
+            f"{100 * proved.final:.2f} %",
+            f"{proved.n}",
+            f"{100 * proved.agreement:.2f} %",
+            f"{run.seconds:.0f}",
+        )
+        rows.append(row)
+        facts[name] = file.to_json()
+    head = ("data", "wanted", "top-1", "top-1 int8", "test images", "agreement", "s learning")
+    save_table("networks_lenet", head, rows, "LeNet-5, width 1, 32x32 grey, edgesdk's defaults", facts)
+
+
+def _mnist(shared: Path, work: Path) -> Path:
+    """The 10,000 test digits of MNIST as an .npz, the last 1,000 to judge on."""
+
+    def read(name: str, header: int) -> npt.NDArray[np.uint8]:
+        (path,) = (shared / "datasets/mnist_t10k").glob(f"*{name}*")
+        return np.frombuffer(gzip.decompress(path.read_bytes()), np.uint8, offset=header)
+
+    x, y = read("images", 16).reshape(-1, 28, 28), read("labels", 8)
+    path = work / "mnist_t10k.npz"
+    np.savez(path, x_train=x[:9000], y_train=y[:9000], x_test=x[9000:], y_test=y[9000:])
+    return path
+
+
+def _full_size(arch: str) -> tuple[int, int]:
+    """(trained parameters, multiply-adds) at width 1 and the paper's resolution."""
+    from edgesdk_train.cut import multiply_adds
+    from edgesdk_train.models import outline_model
+
+    model = outline_model(make_spec(arch, None, None, 10 if arch == "lenet" else 1000))
+    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights), sum(multiply_adds(model).values())
+
+
+def main() -> None:
+    parts = {"table": table, "lenet": lenet}
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser.add_argument("--shared", type=Path, default=SHARED)
+    parser.add_argument("--work", type=Path, default=None, help="keep what is learned here, and go on from it")
+    parser.add_argument("--only", choices=tuple(parts), help="one part")
+    parser.add_argument("--arch", default=",".join(CASES), help="the rows of the table")
+    options = parser.parse_args()
+    chosen = options.arch.split(",")
+    if unknown := [arch for arch in chosen if arch not in ARCHITECTURES]:
+        parser.error(f"{unknown[0]} is no network")
+    with tempfile.TemporaryDirectory() as name:
+        work = make_folder(options.work or Path(name))
+        for part, make in parts.items():
+            if options.only in (None, part):
+                make(work, options.shared, chosen)
+
+
+if __name__ == "__main__":
+    main()

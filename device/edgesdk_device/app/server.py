@@ -1,0 +1,268 @@
+"""The web page: served by a thread of its own, which takes the newest frame whenever somebody wants to see it."""
+
+import asyncio
+import errno
+import json
+import logging
+import os
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from importlib.resources import files
+from typing import Any
+
+from edgesdk.errors import EdgeSDKError, MissingPackageError, ServeError
+from edgesdk_device.app.collect import check_label, save_frame
+from edgesdk_device.app.decisions import Event
+from edgesdk_device.app.events import event_to_json
+from edgesdk_device.app.look import cut
+from edgesdk_device.app.meter import Meter
+from edgesdk_device.app.picture import Facts, frame_message, small_jpeg
+from edgesdk_device.app.seen import Seen
+from edgesdk_device.app.settings import AppSettings, parse_address
+
+try:
+    from aiohttp import WSCloseCode, web
+
+    from edgesdk_device.app.guard import Guard, add_headers
+    from edgesdk_device.app.viewers import Viewer
+except ImportError as missing:
+    raise MissingPackageError("aiohttp", "app", "the web page") from missing
+
+#: aiohttp tells every malformed request with its traceback: to who configures logging, not to the terminal.
+LOG = logging.getLogger(__name__)
+LOG.addHandler(logging.NullHandler())
+PAGE = {"/": "index.html", "/page.css": "page.css", "/page.js": "page.js", "/icon.svg": "icon.svg"}
+TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+RECENT = 50
+LARGEST_REQUEST = 4096
+HEARTBEAT_S = 15.0
+SPARE_CONNECTIONS = 64
+TOKEN_VARIABLE = "EDGESDK_TOKEN"
+
+
+class PageServer:
+    """Serves the page until it is closed.
+
+    A frame that nobody waits for costs the app one assignment; otherwise it is encoded once, here, for all viewers.
+
+    Args:
+        settings: `serve`, `viewers`, `collect` and the region that is drawn.
+        labels, model: of the classifier.
+        tell: takes the event that a frame was saved; called on a thread of the server.
+
+    Attributes:
+        address: to open in a browser; holds the token where one is needed.
+
+    Raises:
+        ServeError: if the port is taken or the host is not this machine's.
+    """
+
+    def __init__(
+        self, settings: AppSettings, *, labels: Sequence[str], model: str, tell: Callable[[Event], None]
+    ) -> None:
+        assert settings.serve is not None
+        host, port = parse_address(settings.serve)
+        listening = _listen(host, port)
+        port = listening.getsockname()[1]
+        self._guard = Guard(host, port, os.environ.get(TOKEN_VARIABLE))
+        token = f"?token={self._guard.token}" if self._guard.token else ""
+        self.address = f"http://{_reachable(host)}:{port}/{token}"
+        self._settings, self._labels, self._model, self._tell = settings, list(labels), model, tell
+        self._meter, self._facts = Meter(), Facts()
+        self._newest: tuple[int, Seen | None] = (0, None)
+        self._encoded: tuple[int, bytes] = (0, b"")
+        self._events: deque[dict[str, object]] = deque(maxlen=RECENT)
+        self._viewers: set[Viewer] = set()
+        self._wanted = False
+        self._saving = ThreadPoolExecutor(1, "edgesdk save")  # a memory card's sync must not hold up the page
+        self._loop = asyncio.new_event_loop()
+        self._ready: Future[None] = Future()
+        self._fresh, self._over = asyncio.Event(), asyncio.Event()
+        self._thread = threading.Thread(target=self._work, args=(listening,), name="edgesdk page", daemon=True)
+        self._thread.start()
+        self._ready.result()
+
+    def take(self, seen: Seen) -> None:
+        """Make this the newest frame."""
+        self._meter.add(time.monotonic(), seen.answer.age_ms)
+        self._newest = (self._newest[0] + 1, seen)
+        if self._wanted:
+            self._wanted = False
+            self._loop.call_soon_threadsafe(self._fresh.set)
+
+    def tell(self, event: Event) -> None:
+        """Show an event on every page."""
+        self._loop.call_soon_threadsafe(self._note, event_to_json(event))
+
+    def close(self) -> None:
+        """Say goodbye to everybody and stop the thread; may be called twice."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._over.set)
+            self._thread.join()
+        self._saving.shutdown()
+
+    def _work(self, listening: socket.socket) -> None:
+        try:
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(self._serve(listening))
+        except BaseException as error:
+            if self._ready.done():
+                raise
+            self._ready.set_exception(error)
+
+    async def _serve(self, listening: socket.socket) -> None:
+        app = web.Application(middlewares=[self._guard.middleware], client_max_size=LARGEST_REQUEST)
+        app.on_response_prepare.append(add_headers)
+        app.add_routes([web.get(path, self._page) for path in PAGE])
+        app.add_routes([web.get("/live", self._live), web.get("/state.json", self._state)])
+        app.add_routes([web.get("/frame.jpg", self._frame), web.post("/save", self._save)])
+        runner = web.AppRunner(app, access_log=None, logger=LOG, keepalive_timeout=HEARTBEAT_S, shutdown_timeout=1.0)
+        await runner.setup()
+        server = runner.server
+        assert server is not None
+        most = self._settings.viewers + SPARE_CONNECTIONS
+        listener = await self._loop.create_server(
+            lambda: server() if len(server.connections) < most else _Full(), sock=listening
+        )
+        self._ready.set_result(None)
+        pump = asyncio.create_task(self._pump())
+        await self._over.wait()
+        pump.cancel()
+        listener.close()
+        await asyncio.gather(*(viewer.leave("edgesdk stopped") for viewer in self._viewers))
+        await runner.cleanup()
+
+    async def _pump(self) -> None:
+        """Give the newest frame to every viewer that wants one, whenever there is one."""
+        while True:
+            await self._fresh.wait()
+            self._fresh.clear()
+            self._wanted = True  # said before looking, so that a frame that comes meanwhile is not missed
+            number, seen = self._newest
+            behind = [viewer for viewer in self._viewers if viewer.credit > 0 and viewer.sent < number]
+            if seen is not None and behind:
+                if self._encoded[0] != number:
+                    facts = self._facts.of(seen, self._meter.pace(time.monotonic()))
+                    self._encoded = (number, frame_message(facts, small_jpeg(seen.answer.frame.image)))
+                for viewer in behind:
+                    viewer.give(number, self._encoded[1])
+            self._wanted = any(viewer.credit > 0 for viewer in self._viewers)
+            if self._wanted and self._newest[0] != number:
+                self._fresh.set()
+
+    def _note(self, event: dict[str, object]) -> None:
+        self._events.append(event)
+        for viewer in self._viewers:
+            viewer.note(json.dumps(event, ensure_ascii=False))
+
+    async def _page(self, request: web.Request) -> web.Response:
+        name = PAGE[request.path]
+        content = (files("edgesdk_device.app") / "page" / name).read_bytes()
+        return web.Response(body=content, content_type=TYPES[name.rpartition(".")[2]], charset="utf-8")
+
+    async def _live(self, request: web.Request) -> web.StreamResponse:
+        line = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=1024, compress=False)
+        await line.prepare(request)
+        if len(self._viewers) >= self._settings.viewers:
+            reason = f"{len(self._viewers)} are watching already"
+            await line.close(code=WSCloseCode.TRY_AGAIN_LATER, message=reason.encode())
+            return line
+        viewer = Viewer(line)
+        self._viewers.add(viewer)
+        viewer.note(json.dumps(self._hello(), ensure_ascii=False))
+        self._fresh.set()
+        try:
+            await viewer.serve(self._fresh)
+        finally:
+            self._viewers.discard(viewer)
+        return line
+
+    def _hello(self) -> dict[str, Any]:
+        return {
+            "event": "hello",
+            "model": self._model,
+            "labels": self._labels,
+            "region": self._settings.decisions.region,
+            "collect": self._settings.collect is not None,
+            "events": list(self._events),
+        }
+
+    async def _state(self, _: web.Request) -> web.Response:
+        facts = self._facts.of(self._newest[1], self._meter.pace(time.monotonic()))
+        return web.json_response({"model": self._model, "viewers": len(self._viewers), **facts})
+
+    async def _frame(self, _: web.Request) -> web.Response:
+        seen = self._newest[1]
+        if seen is None:
+            raise web.HTTPServiceUnavailable(text="No frame came yet.\n")
+        return web.Response(body=small_jpeg(seen.answer.frame.image), content_type="image/jpeg")
+
+    async def _save(self, request: web.Request) -> web.Response:
+        try:
+            wish = await request.json()
+            label = check_label(wish["label"] if isinstance(wish["label"], str) else "")
+        except (KeyError, TypeError, UnicodeError, json.JSONDecodeError):
+            return _refusal(400, 'expected {"label": "..."}')
+        except ValueError as error:
+            return _refusal(400, str(error))
+        seen = self._newest[1]
+        if self._settings.collect is None or seen is None:
+            return _refusal(409, "no frame came yet" if seen is None else "start edgesdk run with --collect DIR")
+        try:
+            path = await self._loop.run_in_executor(self._saving, self._keep, label, seen)
+        except EdgeSDKError as error:
+            return _refusal(507, str(error))
+        return web.json_response({"saved": path})
+
+    def _keep(self, label: str, seen: Seen) -> str:
+        """What the classifier saw of the frame becomes a photo; returns where, seen from the folder."""
+        assert self._settings.collect is not None
+        frame = seen.answer.frame
+        path = save_frame(self._settings.collect, label, cut(frame.image, self._settings.decisions.region))
+        name = f"{path.parent.name}/{path.name}"
+        self._tell(Event(kind="saved", at=time.monotonic(), label=label, frame=frame.index, text=name))
+        return name
+
+
+class _Full(asyncio.Protocol):
+    """Hangs up at once: connections that say nothing must not use up the process's descriptors."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
+
+
+def _refusal(status: int, text: str) -> web.Response:
+    return web.json_response({"error": text}, status=status)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        if ":" in host:
+            both = host == "::" and socket.has_dualstack_ipv6()
+            return socket.create_server((host, port), family=socket.AF_INET6, dualstack_ipv6=both)
+        return socket.create_server((host, port))
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise ServeError(
+                f"port {port} is taken by another program: stop it, or name another port, such as {port + 1}"
+            ) from error
+        raise ServeError(
+            f"cannot serve on {host}:{port}: {error.strerror or error}; name a free port and an address of this "
+            "machine, or 0.0.0.0 for all of them"
+        ) from error
+
+
+def _reachable(host: str) -> str:
+    """The host as another machine on the network would write it in an address."""
+    if host in ("0.0.0.0", "::", ""):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.connect(("192.0.2.1", 9))  # sends nothing: only asks which way a packet would leave
+                host = probe.getsockname()[0]
+            except OSError:
+                host = socket.gethostname()
+    return f"[{host}]" if ":" in host else host
