@@ -1,5 +1,6 @@
 """What several tests share: a small set of real pictures, a network learned on it, and the files made of it."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,12 @@ from edgesdk.runfolder import Run
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 COLORS = {"blue": (200, 40, 40), "green": (40, 200, 40), "red": (40, 40, 200)}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interruptible() -> None:
+    """Ctrl-C reaches the programs that tests start, also where a background shell ignores it for all below it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")
