@@ -69,7 +69,7 @@ WORLD = {
     "bench {file} --report no/such/folder/r.html": "cannot write no/such/folder/r.html",
     "run {file} --source missing.mp4": "no source 'missing.mp4'",
     "run {file} --source 99": "cannot open camera 99",
-    "run {file} --source synthetic --backend litert --threads 1 --frames 1 --events no/such/e.jsonl": "cannot write events",
+    "run {file} --source synthetic --backend litert --threads 1 --events no/such/e.jsonl": "cannot write events",
 }
 
 
