@@ -24,7 +24,7 @@ from edgesdk_convert.worker import run_job, shared_worker
 from edgesdk_device.backends import Backend, open_backend
 from edgesdk_device.codec import DECODER_FILE, ENCODER_FILE
 from edgesdk_train.compression import LearnedCodec
-from edgesdk_train.models.compressor import int8
+from edgesdk_train.models.compressor import Compressor, int8
 from edgesdk_train.models.thumbnail import Thumbnail
 
 GOLDEN_INPUTS = 2
@@ -68,6 +68,7 @@ def export_codec(learned: LearnedCodec, folder: Path, *, name: str, quiet: bool 
         margin=shape.encoder_margin,
         lowest_gain=learned.lowest_gain,
         tables=tables,
+        parity=_parity(model),
         whole=isinstance(model, Thumbnail),
         background=learned.background,
     )
@@ -95,6 +96,13 @@ def export_codec(learned: LearnedCodec, folder: Path, *, name: str, quiet: bool 
         assert written is not None
         made.append(written)
     return made[0], made[1]
+
+
+def _parity(model: Compressor | Thumbnail) -> str:
+    if isinstance(model, Thumbnail):
+        return "0" * model.shape.latents
+    down, across = (model.parity.numpy() < 0).astype(int)
+    return "".join(str(digit) for digit in down + 2 * across)
 
 
 def _to_int8(graph: FrozenGraph) -> bytes:

@@ -140,6 +140,7 @@ class Codec:
             pixels = decode_tiles(
                 code,
                 lambda cut: np.asarray(run(cut)[0], np.int8),
+                mirrored=part.mirrored,
                 block=part.block,
                 margin=part.margin,
                 tile=(given[1] // part.block, given[2] // part.block),

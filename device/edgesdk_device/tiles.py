@@ -46,13 +46,22 @@ def encode_tiles(pixels: Pixels, run: Run, *, block: int, margin: int, tile: tup
 
 
 def decode_tiles(
-    code: Code, run: Run, *, block: int, margin: int, tile: tuple[int, int], height: int, width: int
+    code: Code,
+    run: Run,
+    *,
+    mirrored: npt.NDArray[np.int8],
+    block: int,
+    margin: int,
+    tile: tuple[int, int],
+    height: int,
+    width: int,
 ) -> Pixels:
     """The way back.
 
     Args:
         code: int8 [h, w, channels].
         run: int8 [rows + 2 margin, columns + 2 margin, channels] -> [rows * block, columns * block, 3].
+        mirrored: 1 or -1, int8 [2, channels]: what a value becomes where the code is mirrored vertically, horizontally.
         block, margin, tile: as above.
         height, width: of the picture.
 
@@ -64,6 +73,12 @@ def decode_tiles(
     tall, broad = (size + 2 * margin for size in tile)
     for top, left in _corners(code.shape[0], code.shape[1], tile):
         cut = code[rows[top : top + tall, None], columns[left : left + broad]]
+        for axis, start, size in ((0, top - margin, code.shape[0]), (1, left - margin, code.shape[1])):
+            place = np.arange(start, start + cut.shape[axis])
+            over = np.flatnonzero(place // size % 2)
+            if over.size:
+                where = over if axis == 0 else (slice(None), over)
+                cut[where] = np.maximum(cut[where], -127) * mirrored[axis]
         inside = pixels[top * block : (top + tile[0]) * block, left * block : (left + tile[1]) * block]
         inside[:] = run(cut).view(np.uint8)[: inside.shape[0], : inside.shape[1]]
     return pixels

@@ -2,7 +2,11 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
 
 from edgesdk.codecontext import Tables
 from edgesdk.errors import ModelFileError
@@ -21,6 +25,8 @@ class CodecPart:
         margin: positions of the code on each side that the half sees beyond those it gives.
         lowest_gain: contrast of quality 1; quality 100 has contrast 1, those between divide the range evenly in the
             logarithm.
+        parity: a digit a channel: what becomes of its value in a mirrored block; 1 = turned over if mirrored
+            vertically, 2 = horizontally, 3 = both.
         whole: whether a picture is one tile, brought to the tile's size whatever its own, as thumbnails are.
         tables: of the entropy coder.
         background: base64 of a PNG that frames are coded as half their difference from; "" for none.
@@ -32,6 +38,7 @@ class CodecPart:
     margin: int
     lowest_gain: float
     tables: Tables
+    parity: str
     whole: bool = False
     background: str = ""
 
@@ -40,8 +47,16 @@ class CodecPart:
             raise ModelFileError(
                 f"the codec's id is {self.id[:20]!r}, expected 8 hexadecimal digits: the file is damaged"
             )
+        if len(self.parity) != self.tables.channels or set(self.parity) - set("0123"):
+            raise ModelFileError("the codec's parity does not fit its channels: the file is damaged")
         if not (1 <= self.block <= 64 and 0 <= self.margin <= 16 and 0 < self.lowest_gain <= 1):
             raise ModelFileError("the codec's sizes are out of range: the file is damaged")
+
+    @cached_property
+    def mirrored(self) -> npt.NDArray[np.int8]:
+        """+1 or -1 of each channel in a block that is mirrored [vertically, horizontally], int8 [2, channels]."""
+        digits = np.array([int(digit) for digit in self.parity])
+        return np.stack([1 - 2 * (digits & 1), 1 - (digits & 2)]).astype(np.int8)
 
     def gain(self, quality: int) -> float:
         """The contrast of a quality, 1 to 100.

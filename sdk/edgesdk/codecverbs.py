@@ -13,7 +13,7 @@ CODECS = ("compressor", "thumbnail")
 SUFFIX = ".edc"
 HISTORY_FILE = "history.json"
 #: steps of the optimizer, crops a step, pixels a side, and the contrast of quality 1
-PHOTO_LESSON = (5000, 2, 256, 1.5e-4, 0.15)
+PHOTO_LESSON = (5000, 2, 256, 1.5e-4, 0.1)
 THUMBNAIL_LESSON = (4000, 32, 64, 3e-4, 0.3)
 CAMERA_LESSON = (600, 2, 256, 1e-4, 0.25)
 CAMERA_WIDTH = 320

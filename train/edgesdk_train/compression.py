@@ -189,6 +189,9 @@ def load_compressor(folder: Path, shape: Shape) -> Compressor:
     ]
     if [weights.shape for weights, _ in layers] != [tuple(weights.shape) for weights, _ in targets]:
         raise WeightsError(f"{folder} holds a codec of other sizes: expected one of --arch compressor")
+    part = modelfile.read(folder / "encoder.tflite").required_contract().codec
+    assert part is not None
+    model.parity.assign(part.mirrored.astype(np.float32))
     n = shape.latents
     for index, ((weights, bias), (kernel, offset)) in enumerate(zip(targets, layers, strict=True)):
         scale = np.ones(kernel.shape[2:], np.float32)

@@ -127,20 +127,25 @@ def _look(model: Compressor | Thumbnail, prior: Prior, pixels: Any, gain: Any) -
     values = (tf.cast(pixels, tf.float32) - 128) * gain
     rounded = int8(encode_mirrored(model, values))
     rate = tf.reduce_mean(tf.reduce_sum(prior.bits(rounded, rounded, gain), -1)) / model.shape.block**2
-    return rate, tf.reduce_mean((_decode(model, rounded) - values) ** 2)
+    return rate, tf.reduce_mean((decode_mirrored(model, rounded) - values) ** 2)
 
 
 def encode_mirrored(model: Compressor | Thumbnail, values: Any) -> Any:
     """The code of whole pictures, mirrored beyond their borders as the device does it."""
-    return model.encode(_mirrored(values, model.shape.encoder_margin * model.shape.block))
+    margin = model.shape.encoder_margin * model.shape.block
+    return model.encode(tf.pad(values, ((0, 0), (margin, margin), (margin, margin), (0, 0)), "SYMMETRIC"))
 
 
-def _decode(model: Compressor | Thumbnail, code: Any) -> Any:
-    return model.decode(_mirrored(code, model.shape.decoder_margin))
-
-
-def _mirrored(values: Any, margin: int) -> Any:
-    return tf.pad(values, ((0, 0), (margin, margin), (margin, margin), (0, 0)), "SYMMETRIC")
+def decode_mirrored(model: Compressor | Thumbnail, code: Any) -> Any:
+    """The way back: the code of a mirrored picture is mirrored, and turned over in some channels."""
+    margin = model.shape.decoder_margin
+    if isinstance(model, Thumbnail):
+        return model.decode(code)
+    down, across = model.parity[0], model.parity[1]
+    first, last = code[:, margin - 1 :: -1] * down, code[:, : -margin - 1 : -1] * down
+    code = tf.concat([first, code, last], 1)
+    first, last = code[:, :, margin - 1 :: -1] * across, code[:, :, : -margin - 1 : -1] * across
+    return model.decode(tf.concat([first, code, last], 2))
 
 
 def learn_compression(
@@ -188,7 +193,7 @@ def learn_compression(
             rounded = int8(code)
             noisy = code + tf.random.uniform(tf.shape(code), -0.5, 0.5)
             rate = tf.reduce_mean(tf.reduce_sum(prior.bits(noisy, rounded, gain), -1)) / model.shape.block**2
-            error = tf.reduce_mean((_decode(model, rounded) - values) ** 2)
+            error = tf.reduce_mean((decode_mirrored(model, rounded) - values) ** 2)
             loss = rate + 3 * error_weight * error
         for optimizer, variables in zip(optimizers, parts, strict=True):
             gradients, _ = tf.clip_by_global_norm(tape.gradient(loss, variables), 1.0)

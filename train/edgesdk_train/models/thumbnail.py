@@ -103,7 +103,7 @@ def begin_thumbnail(
     crop: Callable[[int], npt.NDArray[np.uint8]], shape: ThumbnailShape, crops: int = 400, seed: int = 0
 ) -> Thumbnail:
     """A network that is the principal components of pictures like these, uint8 [64, 64, 3] by index."""
-    first = principal_components(crop, Shape(block=HALF, latents=shape.middle), crops)
+    first = principal_components(crop, Shape(block=HALF, latents=shape.middle), crops, lapped=False)
     total = np.zeros((4 * shape.middle, 4 * shape.middle))
     for index in range(crops):
         blocks = tf.nn.space_to_depth(crop(index).astype(np.float32)[None] - 128, HALF).numpy() @ first
