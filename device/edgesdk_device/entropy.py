@@ -1,11 +1,14 @@
 """A code to bytes and back, by the static contexts of `edgesdk.codecontext`.
 
-u8      channels in use; those after them are all zero
-u8      lanes as a power of two
-varint  bytes of moved bits
-u16 x lanes, moved bits
-then one run of bits: what tokens leave open and predicted channels' signs, in coding order; what did not fit into
-the lanes of: the caller's check, the other channels' signs
+What is written:
+
+    u8      channels in use; those after them are all zero
+    u8      lanes as a power of two
+    u16 x lanes
+
+and then bits from both ends: from the front those that the lanes moved; from the back what tokens leave open and
+predicted channels' signs, in coding order, then what did not fit into the lanes of: the caller's check, the other
+channels' signs. Fewer than eight zeros lie between.
 """
 
 from collections.abc import Callable
@@ -27,7 +30,6 @@ from edgesdk.codecontext import (
     bins_of,
     grid_of,
 )
-from edgesdk.codecstream import read_varint, write_varint
 from edgesdk.errors import StreamError
 from edgesdk_device.rans import (
     MOST_LANES,
@@ -38,7 +40,7 @@ from edgesdk_device.rans import (
     Ints,
     coding_of,
     encode_symbols,
-    pack_bits,
+    expand_bits,
 )
 
 Plane = npt.NDArray[np.int64]
@@ -136,8 +138,10 @@ def _write(
     inside[: len(carried)] = carried[: len(inside)]
     states, moved = encode_symbols(bins, token, lengths, coding, np.packbits(inside).view(">u2"))
     rest = carried[len(inside) :].astype(np.int64)
-    tail = pack_bits(np.concatenate([left, rest]), np.concatenate([extra, np.ones_like(rest)]))
-    return bytes([top, lanes_power]) + write_varint(len(moved)) + states.astype(">u2").tobytes() + moved + tail
+    tail = expand_bits(np.concatenate([left, rest]), np.concatenate([extra, np.ones_like(rest)]))
+    gap = np.zeros(-(len(moved) + len(tail)) % 8, np.uint8)
+    bits = np.packbits(np.concatenate([moved, gap, tail[::-1]])).tobytes()
+    return bytes([top, lanes_power]) + states.astype(">u2").tobytes() + bits
 
 
 def decode_code(data: bytes, shape: tuple[int, int, int], tables: Tables, level: int) -> tuple[Code, int]:
@@ -157,7 +161,7 @@ def decode_code(data: bytes, shape: tuple[int, int, int], tables: Tables, level:
     """
     height, width, channels = shape
     grid, coding, first = grid_of(height, width), coding_of(tables), tables.predicted
-    top, lanes_power, decoder, reader = _open(data, channels, coding)
+    top, decoder, reader = _open(data, channels, coding)
     values = np.zeros((channels, height * width), np.int64)
 
     def visit(channel: int, places: Indices, mean: Plane | None, bins: Ints) -> Plane:
@@ -173,10 +177,13 @@ def decode_code(data: bytes, shape: tuple[int, int, int], tables: Tables, level:
 
     _walk(tables, level, grid, top, visit)
     carried = np.unpackbits(decoder.finish().astype(">u2").view(np.uint8))
+    inside = len(carried)
     later = values[first:top][:, grid.order]
     there = later != 0
-    carried, count = np.concatenate([carried, reader.rest()]), CHECK_BITS + int(there.sum())
-    if len(carried) < count or carried[count:].any() or len(carried) - count >= 8 + (STATE_BITS << lanes_power):
+    count = CHECK_BITS + int(there.sum())
+    carried = np.concatenate([carried, reader.take(max(0, count - inside))])
+    gap = 8 * (len(data) - 2 - 2 * (inside // STATE_BITS)) - decoder.position - reader.position
+    if carried[count:].any() or not 0 <= gap < 8 or reader.take(gap).any():
         raise StreamError("the stream's bits do not come out even: it is damaged or cut short")
     later[there] *= 1 - 2 * carried[CHECK_BITS:count].astype(np.int64)
     values[first:top, grid.order] = later
@@ -186,19 +193,21 @@ def decode_code(data: bytes, shape: tuple[int, int, int], tables: Tables, level:
     return np.ascontiguousarray(values.T).astype(np.int8).reshape(shape), check
 
 
-def _open(data: bytes, channels: int, coding: Coding) -> tuple[int, int, Decoder, BitReader]:
-    if len(data) < 3:
-        raise StreamError("the stream is cut short")
+def _open(data: bytes, channels: int, coding: Coding) -> tuple[int, Decoder, BitReader]:
+    if len(data) < 4:
+        raise StreamError(f"the stream is cut short at {len(data)} bytes")
     top, lanes_power = data[0], data[1]
     if top > channels or 1 << lanes_power > MOST_LANES:
         raise StreamError("the stream begins with impossible numbers: it is damaged")
-    length, start = read_varint(data, 2)
-    lanes_end = start + (2 << lanes_power)
-    if lanes_end + length > len(data):
+    start = 2 + (2 << lanes_power)
+    if start > len(data):
         raise StreamError(f"the stream is cut short at {len(data)} bytes")
-    states = np.frombuffer(data[start:lanes_end], ">u2")
-    moved = data[lanes_end : lanes_end + length]
-    return top, lanes_power, Decoder(states, moved, coding), BitReader(data[lanes_end + length :])
+    backwards = np.unpackbits(np.frombuffer(data[start:], np.uint8))[::-1]
+    return (
+        top,
+        Decoder(np.frombuffer(data[2:start], ">u2"), data[start:], coding),
+        BitReader(np.packbits(backwards).tobytes()),
+    )
 
 
 def _sizes(tokens: npt.NDArray[np.uint32], reader: BitReader, *, signed: bool) -> Plane:

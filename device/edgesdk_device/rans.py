@@ -66,8 +66,8 @@ def coding_of(tables: Tables) -> Coding:
 
 def encode_symbols(
     bins: Ints, tokens: npt.NDArray[Any], passes: list[int], coding: Coding, carried: npt.NDArray[Any]
-) -> tuple[npt.NDArray[np.uint16], bytes]:
-    """Symbols -> the lanes' last states, which the decoder begins with, and the bits that they moved.
+) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint8]]:
+    """Symbols -> the lanes' last states, which the decoder begins with, and the bits that they moved, 0 and 1.
 
     Args:
         bins, tokens: of all symbols, in the decoder's order.
@@ -94,7 +94,7 @@ def encode_symbols(
             x += x // frequency[part] * (TOTAL - frequency[part]) + start[part]
         end = begin
     used = moved_bits > 0
-    return (state - LOW).astype(np.uint16), pack_bits(moved_values[used], moved_bits[used])
+    return (state - LOW).astype(np.uint16), expand_bits(moved_values[used], moved_bits[used])
 
 
 class Decoder:
@@ -102,7 +102,7 @@ class Decoder:
 
     Args:
         states: uint16, one a lane.
-        moved: the bits that the encoder moved out.
+        moved: begins with the bits that the encoder moved out.
         coding: of the same tables.
     """
 
@@ -110,7 +110,7 @@ class Decoder:
         self._state = states.astype(np.uint32) + np.uint32(LOW)
         self._slots = coding.slots
         self._windows = windows(moved, LONGEST * len(states) // 8 + 8)
-        self._position, self._bits = 0, 8 * len(moved)
+        self.position, self._bits = 0, 8 * len(moved)
 
     def decode(self, bins: Ints) -> npt.NDArray[np.uint32]:
         """The tokens of one pass.
@@ -131,32 +131,27 @@ class Decoder:
             move = np.uint32(STATE_BITS + 127) - (x.astype(np.float32).view(np.uint32) >> np.uint32(23))
             end = np.cumsum(move, dtype=np.uint32)
             begin = end - move
-            begin += np.uint32(self._position)
+            begin += np.uint32(self.position)
             moved = self._windows[begin >> np.uint32(3)] << (begin & np.uint32(7)) >> (np.uint32(32) - move)
             x <<= move
             x |= moved
-            self._position += int(end[-1])
-            if self._position > self._bits:
+            self.position += int(end[-1])
+            if self.position > self._bits:
                 raise StreamError("the stream ends before its picture does: it is damaged or cut short")
         return tokens
 
     def finish(self) -> npt.NDArray[np.uint16]:
-        """The 16-bit numbers that the encoder was given.
-
-        Raises:
-            StreamError: if bits are left over.
-        """
-        if self._bits - self._position > 7:
-            raise StreamError("the stream goes on after its picture: it is damaged")
+        """The 16-bit numbers that the encoder was given; `position` tells how many bits were read."""
         return (self._state - np.uint32(LOW)).astype(np.uint16)
 
 
-def pack_bits(values: npt.NDArray[Any], lengths: npt.NDArray[Any]) -> bytes:
-    """Numbers of so many bits each, one after another, the highest bit first; zeros fill the last byte."""
+def expand_bits(values: npt.NDArray[Any], lengths: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """The bits, 0 and 1, of numbers of so many bits each, one after another, the highest first."""
     total = int(lengths.sum())
     which = np.repeat(np.arange(len(values)), lengths)
     place = np.repeat(np.cumsum(lengths), lengths) - 1 - np.arange(total)
-    return np.packbits((values[which] >> place) & 1).tobytes() if total else b""
+    bits: npt.NDArray[np.uint8] = ((values[which] >> place) & 1).astype(np.uint8)
+    return bits
 
 
 def windows(data: bytes, padding: int = 8) -> Words:
@@ -167,7 +162,7 @@ def windows(data: bytes, padding: int = 8) -> Words:
 
 
 class BitReader:
-    """Reads what `pack_bits` packed."""
+    """Reads numbers that `expand_bits` expanded, packed into bytes."""
 
     def __init__(self, data: bytes) -> None:
         self._windows, self._bits, self.position = windows(data), 8 * len(data), 0
@@ -188,7 +183,10 @@ class BitReader:
         found: npt.NDArray[np.int64] = (word >> (32 - (begin & 7) - lengths)) & ((1 << lengths) - 1)
         return found
 
-    def rest(self) -> npt.NDArray[np.uint8]:
-        """The bits that were not read, uint8 [n] of 0 and 1."""
-        raw = (self._windows[: self._bits // 8] >> 24).astype(np.uint8)
-        return np.unpackbits(raw)[self.position :]
+    def take(self, count: int) -> npt.NDArray[np.uint8]:
+        """The next bits, uint8 [count] of 0 and 1.
+
+        Raises:
+            StreamError: if the bits are used up.
+        """
+        return self.read(np.ones(count, np.int64)).astype(np.uint8)

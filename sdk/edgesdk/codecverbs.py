@@ -14,7 +14,7 @@ SUFFIX = ".edc"
 HISTORY_FILE = "history.json"
 #: steps of the optimizer, crops a step, pixels a side, and the contrast of quality 1
 PHOTO_LESSON = (5000, 2, 256, 1.5e-4, 0.1)
-THUMBNAIL_LESSON = (4000, 32, 64, 3e-4, 0.3)
+THUMBNAIL_LESSON = (8000, 32, 64, 3e-4, 0.3)
 CAMERA_LESSON = (600, 2, 256, 1e-4, 0.25)
 CAMERA_WIDTH = 320
 

@@ -25,7 +25,7 @@ from edgesdk_train.ratedistortion import CHECKPOINT_FILE, Lesson, Prior, encode_
 
 LEVELS = 5
 PREDICTED = 3
-EXAMPLES = 300
+EXAMPLES, EXAMPLE_PLACES = 300, 60_000  # codes that the tables are fitted to; more where they are small
 HELD_OUT_CROPS = 24
 CAMERA_STEP = 11.0  # half differences are small: a finer step than photos have
 LEARNED_SHARE = 0.6  # of a video's frames, the first ones
@@ -254,8 +254,8 @@ def tables_of(
 ) -> Tables:
     """Put the model's channels into the order of their magnitudes, and fit the coder's tables to its codes."""
     rng = np.random.default_rng([seed, 1])
-    examples = []
-    for _ in range(EXAMPLES):
+    examples: list[Example] = []
+    while len(examples) < EXAMPLES or len(examples) * examples[0].code[..., 0].size < EXAMPLE_PLACES:
         quality = int(rng.integers(1, QUALITIES + 1))
         values = (draw(rng)[None].astype(np.float32) - 128) * np.float32(gain_of(quality, lowest_gain))
         code = int8(encode_mirrored(model, int8(values))).numpy()[0].astype(np.int8)

@@ -15,6 +15,7 @@ import tensorflow as tf
 from edgesdk_train.models.compressor import Shape, convolve, int8, principal_components
 
 HALF = 8  # pixels a side of the first step's blocks
+MIDDLE_STEP = 16.0  # grey levels of its components: finer than the code's, as coarse as int8 allows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,7 @@ class ThumbnailShape:
     middle: int = 32
     inner: int = 64
     fine: int = 48
-    step: float = 32.0
+    step: float = 90.0
     block: int = 2 * HALF
     encoder_margin: int = 0
     decoder_margin: int = 0
@@ -81,20 +82,20 @@ class Thumbnail(tf.Module):  # type: ignore[misc]
     def encode(self, pixels: Any) -> Any:
         """Scaled pixels [b, 64, 64, 3] -> the code before rounding, [b, 4, 4, latents]."""
         blocks = tf.nn.space_to_depth(int8(pixels), HALF)
-        step = self.shape.step / 2  # of the middle, finer than the code's
-        middle = int8(convolve(blocks, self.first / step, self.biases[0]))
-        return convolve(tf.nn.space_to_depth(middle, 2), self.second / 2, self.biases[1], "SAME")
+        middle = int8(convolve(blocks, self.first / MIDDLE_STEP, self.biases[0]))
+        ratio = MIDDLE_STEP / self.shape.step
+        return convolve(tf.nn.space_to_depth(middle, 2), ratio * self.second, self.biases[1], "SAME")
 
     def decode(self, code: Any) -> Any:
         """A code [b, 4, 4, latents] -> scaled pixels [b, 64, 64, 3]."""
         branch = code = int8(code)
         for weights, bias, gain in zip(self.inner, self.biases[2:4], (8.0, 1.0), strict=True):
             branch = int8(tf.nn.relu(convolve(branch, gain * weights, bias, "SAME")))
-        middle = int8(convolve(code, 2 * self.back, self.biases[4], "SAME"))
+        middle = int8(convolve(code, self.shape.step / MIDDLE_STEP * self.back, self.biases[4], "SAME"))
         middle = int8(middle + int8(convolve(branch, self.guess, self.biases[5])))
         middle = tf.nn.depth_to_space(middle, 2)
         fine = int8(tf.nn.relu(convolve(middle, 2 * self.fine, self.biases[6], "SAME")))
-        gain = tf.concat([tf.fill([self.shape.middle], self.shape.step / 2), tf.ones([self.shape.fine])], 0)
+        gain = tf.concat([tf.fill([self.shape.middle], MIDDLE_STEP), tf.ones([self.shape.fine])], 0)
         blocks = convolve(tf.concat([middle, fine], -1), self.picture * gain[:, None], self.biases[7])
         return int8(tf.nn.depth_to_space(blocks, HALF))
 
