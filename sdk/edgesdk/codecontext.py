@@ -1,13 +1,13 @@
 """What both ends of a codec know of a code before they see it: order, predictions, contexts, static integer tables.
 
 A code is int8 [h, w, channels]. Its channels come one after another. The first few, a picture's averages, are predicted
-from coarse to fine: each pass fills the points between those already there with their neighbours' mean, and what is
-coded is the difference. Every other channel comes in two passes, as the squares of a chessboard. How large a value will
-be is expected as a weighted sum of magnitudes already known: at the same place and around it in the channels before,
-and beside it in its own. The sum is a whole number below 2^24, so that float32 holds it exactly and every machine finds
-the same one; its four leading bits choose the table of probabilities, and where next to nothing is expected, zero is
-taken for granted. No network takes part. After D. He et al., ELIC, arXiv 2203.10886, whose space-channel contexts are
-networks.
+from coarse to fine: each pass fills the points between those already there with their neighbours' mean, along an edge
+if there is one, and what is coded is the difference. Every other channel comes in two passes, as the squares of a
+chessboard. How large a value will be is expected as a weighted sum of magnitudes already known: at the same place and
+around it in the channels before, and beside it in its own. The sum is a whole number below 2^24, so that float32 holds
+it exactly and every machine finds the same one; its four leading bits choose the table of probabilities, and where next
+to nothing is expected, zero is taken for granted. No network takes part. After D. He et al., ELIC, arXiv 2203.10886,
+whose space-channel contexts are networks.
 """
 
 import base64
@@ -157,7 +157,8 @@ class Stage:
     Attributes:
         index: which of the 11 stages.
         places: flat indices [n].
-        neighbours: flat indices [4, n]; where there is none, that of the place itself.
+        neighbours: flat indices [4, n], two that face each other, then the other two; where there is none, that of the
+            place itself.
         known: 1 or 0 [4, n]: whether there is one.
     """
 
@@ -167,7 +168,10 @@ class Stage:
     known: npt.NDArray[np.int64]
 
     def predict(self, plane: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """The neighbours' rounded mean [n], 0 without any, and their spread around it [n], as if they were four.
+        """What is expected [n], 0 without neighbours, and their spread around it [n], as if they were four.
+
+        It is the neighbours' rounded mean, or that of two which face each other and differ less than half as much as
+        the other two.
 
         Args:
             plane: the channel, flat; known at the neighbours.
@@ -175,6 +179,10 @@ class Stage:
         values = plane[self.neighbours] * self.known
         count = np.maximum(self.known.sum(0), 1)
         mean = (2 * values.sum(0) + count) // (2 * count)
+        first, second = np.abs(values[0] - values[1]), np.abs(values[2] - values[3])
+        whole = count == 4
+        mean = np.where(whole & (2 * first < second), (values[0] + values[1] + 1) >> 1, mean)
+        mean = np.where(whole & (2 * second < first), (values[2] + values[3] + 1) >> 1, mean)
         spread = (np.abs(values - mean) * self.known).sum(0) * 4 // count
         return mean, np.minimum(spread, 1023)
 
@@ -200,7 +208,7 @@ class Grid:
             grid = (rows % s == 0) & (columns % s == 0)
             odd_row, odd_column = rows // s % 2 == 1, columns // s % 2 == 1
             corners, sides = grid & odd_row & odd_column, grid & (odd_row != odd_column)
-            diagonal = ((-s, -s), (-s, s), (s, -s), (s, s))
+            diagonal = ((-s, -s), (s, s), (-s, s), (s, -s))
             straight = ((-s, 0), (s, 0), (0, -s), (0, s))
             stages.append(self._stage(1 + 2 * number, np.flatnonzero(corners), diagonal))
             stages.append(self._stage(2 + 2 * number, np.flatnonzero(sides), straight))

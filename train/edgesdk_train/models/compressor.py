@@ -196,6 +196,10 @@ def principal_components(
         total += blocks.T @ blocks / len(blocks)
     _, directions = np.linalg.eigh(total)
     components = directions[:, ::-1][:, : shape.latents]
+    # Averages of the three colours first: they are what neighbours tell of, and the prior knows it.
+    flat = np.linalg.norm(components.reshape(-1, 3, shape.latents).sum(0), axis=0)
+    first = np.sort(np.argsort(-flat)[:3])
+    components = np.concatenate([components[:, first], np.delete(components, first, 1)], 1)
     return np.ascontiguousarray(components * np.sign(components.sum(0) + 1e-9), np.float32)
 
 
