@@ -148,9 +148,8 @@ class Decoder:
 def expand_bits(values: npt.NDArray[Any], lengths: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     """The bits, 0 and 1, of numbers of so many bits each, one after another, the highest first."""
     total = int(lengths.sum())
-    which = np.repeat(np.arange(len(values)), lengths)
     place = np.repeat(np.cumsum(lengths), lengths) - 1 - np.arange(total)
-    bits: npt.NDArray[np.uint8] = ((values[which] >> place) & 1).astype(np.uint8)
+    bits: npt.NDArray[np.uint8] = ((np.repeat(values, lengths) >> place) & 1).astype(np.uint8)
     return bits
 
 

@@ -30,7 +30,7 @@ from edgesdk.codecontext import (
 )
 
 STEPS = 600  # with every weight; then half as many with those that are kept
-MOST_HERE, MOST_AROUND = 24, 8  # weights of a channel: each one costs time
+MOST_HERE, MOST_AROUND = 12, 4  # weights of a channel: each one costs time
 ROWS = 8192  # places a step
 RATE = 0.05
 PRIOR_COUNT = 200.0  # how many values of a geometric distribution are mixed into a bin's count
