@@ -22,8 +22,8 @@ from edgesdk.recipe import CALIBRATED, Recipe
 from edgesdk.spec import ModelSpec
 from edgesdk_convert.calibrate import check_input, made_images
 from edgesdk_convert.compress import Lesson, compress, learn_quantized
-from edgesdk_convert.gate import Judge, Judged
-from edgesdk_convert.golden import make_golden, tolerances
+from edgesdk_convert.gate import Judge, Judged, file_outputs
+from edgesdk_convert.golden import golden_pixels, make_golden, tolerances
 from edgesdk_convert.inspect import Graph, read_graph
 from edgesdk_convert.network import Network
 from edgesdk_convert.runtimes import check_operations, prove_runtimes
@@ -162,6 +162,7 @@ def _seal(
         gzipped = beside.submit(gzip.compress, final, 9)
         check_input(backend, image_input, recipe)
         golden = make_golden(backend, image_input, evidence.test)
+        float_outputs = file_outputs(search.network.float_file, golden_pixels(golden, image_input), image_input)
         measured = _measure(graph, len(final), search.network, best.judged, gzipped)
     contract = Contract(
         name=name,
@@ -173,7 +174,7 @@ def _seal(
         measured=measured,
         attempts=tuple(trial.attempt for trial in search.trials),
         golden=golden,
-        tolerance=tolerances(recipe.precision, golden, output),
+        tolerance=tolerances(recipe.precision, golden, output, float_outputs),
         versions=tool_versions(),
     )
     return replace(contract, ran=prove_runtimes(final, contract, quiet=quiet))
