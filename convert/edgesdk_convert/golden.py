@@ -11,7 +11,6 @@ from edgesdk.contract import Golden, Output, encode_output
 from edgesdk.preprocess import ImageInput, Pixels, fit_frame
 from edgesdk.recipe import Precision
 from edgesdk_convert.gate import backend_outputs
-from edgesdk_convert.network import Outputs
 from edgesdk_device.backends import Backend
 
 MADE_INPUTS = 2
@@ -19,15 +18,16 @@ PHOTO_INPUTS = 2
 PHOTO_SIDE = 48  # pixels: about 5 kB as PNG; the preprocessing enlarges it and is proved with it
 
 #: family of runtimes -> largest difference of an output that reaches from 0 to 1. Between x86 and Arm, float differed
-#: by 4e-6 and int8 by 7/255; GPUs compute in float16 where they may.
+#: by 4e-6 and int8 by 7/255; between LiteRT and tflite-runtime int8 by 11/256, and both were as right; GPUs compute in
+#: float16 where they may.
 TOLERANCES: dict[Precision, dict[str, float]] = {
     "float32": {"cpu": 1e-4, "gpu": 2e-2, "npu": 5e-2},
     "float16": {"cpu": 2e-3, "gpu": 2e-2, "npu": 5e-2},
-    "dynamic": {"cpu": 8 / 256, "gpu": 12 / 256, "npu": 12 / 256},
+    "dynamic": {"cpu": 12 / 256, "gpu": 12 / 256, "npu": 12 / 256},
     "int16x8": {"cpu": 2 / 256, "gpu": 12 / 256, "npu": 12 / 256},
-    "int8": {"cpu": 8 / 256, "gpu": 12 / 256, "npu": 12 / 256},
+    "int8": {"cpu": 12 / 256, "gpu": 12 / 256, "npu": 12 / 256},
 }
-MOST_ROUNDING = 32 / 256
+MOST_ROUNDING = 24 / 256
 
 
 def make_golden(backend: Backend, image_input: ImageInput, photos: Pixels | None) -> tuple[Golden, ...]:
@@ -50,22 +50,19 @@ def golden_pixels(golden: Iterable[Golden], image_input: ImageInput) -> Pixels:
     return np.stack([fit_frame(item.frame(image_input), image_input) for item in golden])
 
 
-def tolerances(
-    precision: Precision, golden: tuple[Golden, ...], output: Output, float_outputs: Outputs
-) -> dict[str, float]:
+def tolerances(precision: Precision, golden: tuple[Golden, ...], output: Output, rounding: float) -> dict[str, float]:
     """Family of runtimes -> largest difference from a golden output, in that output's own units.
 
-    Two runtimes round inside a quantized network as differently as it rounds itself: no more is asked of them than that
-    they differ by no more than the file does from the float network, on these very inputs, up to `MOST_ROUNDING`.
+    Two runtimes round inside a quantized network as differently as it rounds itself: tflite-runtime's reference kernels
+    and XNNPACK differed by up to 0.086 on files that lost no accuracy. So no more is asked than that they differ by no
+    more than the file does from the float network, up to `MOST_ROUNDING`.
 
     Args:
-        float_outputs: float32 [golden, outputs], what the network answered before it was quantized.
+        rounding: largest difference of the file's answers from those of the network it was quantized from.
     """
-    expected = np.stack([item.expected() for item in golden])
-    rounding = float(np.abs(expected - float_outputs.reshape(expected.shape)).max())
     reach = 1.0
     if output.kind != "probabilities":
-        reach = float(max(np.ptp(np.append(row, 0.0)) for row in expected)) or 1.0
+        reach = max(float(np.ptp(np.append(item.expected(), 0.0))) for item in golden) or 1.0
     least = min(rounding, MOST_ROUNDING * reach)
     return {family: max(share * reach, least) for family, share in TOLERANCES[precision].items()}
 
