@@ -14,6 +14,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from edgesdk.codecverbs import compress as compress
+    from edgesdk.codecverbs import decompress as decompress
+    from edgesdk.codecverbs import train_codec as train_codec
     from edgesdk.contract import Contract as Contract
     from edgesdk.converted import Converted as Converted
     from edgesdk.errors import EdgeSDKError as EdgeSDKError
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from edgesdk_device.cameras import Notice as Notice
     from edgesdk_device.cameras import open_source as open_source
     from edgesdk_device.classifier import Classifier as Classifier
+    from edgesdk_device.codec import Codec as Codec
     from edgesdk_device.stream import Answer as Answer
     from edgesdk_device.stream import Stream as Stream
 
@@ -52,6 +56,7 @@ _HOMES = {
     "Check": "edgesdk.results",
     "Classification": "edgesdk.results",
     "Classifier": "edgesdk_device.classifier",
+    "Codec": "edgesdk_device.codec",
     "Contract": "edgesdk.contract",
     "Converted": "edgesdk.converted",
     "Delegate": "edgesdk_device.backends",
@@ -67,12 +72,15 @@ _HOMES = {
     "Verified": "edgesdk.results",
     "bench": "edgesdk.verbs",
     "bench_android": "edgesdk.verbs",
+    "compress": "edgesdk.codecverbs",
     "convert": "edgesdk.verbs",
+    "decompress": "edgesdk.codecverbs",
     "doctor": "edgesdk.verbs",
     "inspect": "edgesdk.verbs",
     "open_source": "edgesdk_device.cameras",
     "run": "edgesdk.verbs",
     "train": "edgesdk.verbs",
+    "train_codec": "edgesdk.codecverbs",
     "verify": "edgesdk.verbs",
 }
 __all__ = ["__version__", *sorted(_HOMES)]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from edgesdk import runapp
+from edgesdk import codeccommands, runapp
 from edgesdk.choice import name_place, name_runtime
 from edgesdk.errors import EdgeSDKError
 from edgesdk.parser import build_parser
@@ -50,7 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def train(options: argparse.Namespace) -> int:
     """`edgesdk train`."""
-    from edgesdk import verbs
+    from edgesdk import codecverbs, verbs
+
+    if options.arch in codecverbs.CODECS or options.camera is not None:
+        return codeccommands.train(options)
 
     done = verbs.train(
         options.data,
@@ -195,6 +198,11 @@ def bench(options: argparse.Namespace) -> int:
     return 0
 
 
+def run(options: argparse.Namespace) -> int:
+    """`edgesdk run`: the camera app, or a codec's session of the source."""
+    return runapp.run(options) if options.compress is None else codeccommands.record(options)
+
+
 def doctor(options: argparse.Namespace) -> int:
     """`edgesdk doctor`."""
     from edgesdk import verbs
@@ -269,7 +277,9 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "verify": verify,
     "inspect": inspect,
     "bench": bench,
-    "run": runapp.run,
+    "run": run,
+    "compress": codeccommands.compress,
+    "decompress": codeccommands.decompress,
     "doctor": doctor,
 }
 

@@ -16,8 +16,9 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from edgesdk.codecpart import CodecPart
 from edgesdk.errors import ModelFileError
-from edgesdk.preprocess import ImageInput, Pixels, decode_photo
+from edgesdk.preprocess import ImageInput, Pixels, decode_photo, fit_frame
 from edgesdk.recipe import Precision, Recipe
 from edgesdk.spec import ModelSpec
 
@@ -123,16 +124,29 @@ class Golden:
     """One input with the output the file gave where it was made.
 
     Attributes:
-        generator: "blocks" (a picture of 16x16 blocks whose bytes are SHA-256 of seed and counter) or "png".
+        generator: "blocks" (a picture of 16x16 blocks whose bytes are SHA-256 of seed and counter), "png", or "code" (a
+            codec's code of small numbers, from the same bytes).
         seed: of the generator.
         png: base64 of a small PNG, which goes through the whole preprocessing.
         output: base64 of the flat output, little-endian float32, dequantized.
+        stride: `output` holds every so manieth entry: pictures and codes have many.
     """
 
-    generator: Literal["blocks", "png"]
+    generator: Literal["blocks", "png", "code"]
     seed: int = 0
     png: str = ""
     output: str = ""
+    stride: int = 1
+
+    def __post_init__(self) -> None:
+        if self.stride < 1:
+            raise ValueError(f"golden.stride is {self.stride}, expected at least 1")
+
+    def pixels(self, image_input: ImageInput) -> Pixels:
+        """What the model is fed, before the value table: uint8 [height, width, channels]."""
+        if self.generator == "code":
+            return code_bytes(self.seed, *image_input.shape)
+        return fit_frame(self.frame(image_input), image_input)
 
     def frame(self, image_input: ImageInput) -> Pixels:
         """The input as a BGR frame, uint8 [height, width, 3]."""
@@ -178,6 +192,7 @@ class Contract:
         tolerance: runtime family ("cpu", "gpu", "npu") -> largest allowed difference from a golden output.
         ran: the runtimes that were tried where the file was made; empty in files of older versions.
         versions: tool -> version that took part in making the file.
+        codec: what a codec's half needs beside; None for other models.
         sha256: of the model without the appended files.
     """
 
@@ -194,6 +209,7 @@ class Contract:
     tolerance: dict[str, float] = field(default_factory=dict)
     ran: tuple[Ran, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
+    codec: CodecPart | None = None
     sha256: str = ""
 
     def to_json(self) -> str:
@@ -283,3 +299,15 @@ def blocks_frame(seed: int, height: int, width: int) -> Pixels:
     blocks = np.frombuffer(stream, np.uint8).reshape(16, 16, 3)
     rows, columns = np.arange(height) * 16 // height, np.arange(width) * 16 // width
     return np.ascontiguousarray(blocks[rows][:, columns])
+
+
+def code_bytes(seed: int, height: int, width: int, channels: int) -> Pixels:
+    """A code any language can make again, with 128 added: 0 mostly, at most 3, from the picture's bytes of `seed`.
+
+    Returns:
+        uint8 [height, width, channels].
+    """
+    blocks = blocks_frame(seed, 16, 16).reshape(-1)
+    order = np.arange(height * width * channels)
+    small = blocks[order % 768] ^ blocks[order // 768 % 768]
+    return np.where(small < 32, 125 + small % 7, 128).astype(np.uint8).reshape(height, width, channels)

@@ -9,6 +9,7 @@
     │   └── GateError      the converted model lost more accuracy than --max-drop allows
     ├── BackendError       a runtime or delegate that is missing or refuses the model
     ├── SourceError        a camera, video, folder or URL that cannot be opened
+    ├── StreamError        a compressed picture that is damaged, cut short or of another model
     ├── ServeError         an address that the web page cannot be served on
     ├── AppFileError       an app file that is missing, is no TOML or says what does not exist
     ├── MissingPackageError  an optional package is not installed
@@ -53,6 +54,10 @@ class BackendError(EdgeSDKError):
 
 class SourceError(EdgeSDKError):
     """A camera, video, folder or URL cannot be opened."""
+
+
+class StreamError(EdgeSDKError):
+    """A compressed picture is damaged, cut short or was made by another model."""
 
 
 class ServeError(EdgeSDKError):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from edgesdk import __version__
+from edgesdk import __version__, codeccommands
 from edgesdk.recipe import RECIPES
 from edgesdk.spec import ARCHITECTURES, DEFAULT_ARCH
 
@@ -47,11 +47,15 @@ def build_parser() -> argparse.ArgumentParser:
 
     command = add("train", "learn the classes of a folder of photos", "edgesdk train photos/ --width 0.75 --res 160")
     command.add_argument(
-        "data", metavar="DATA", nargs="?", help="one subfolder of photos a class, a .tar of them, an .npz, or digits"
+        "data",
+        metavar="DATA",
+        nargs="?",
+        help="one subfolder of photos a class, a .tar of them, an .npz, or digits; for a codec any photos",
     )
     _add_network(command)
     command.add_argument("--weights", default="none", metavar="W", help="imagenet, a Keras .h5 file or none (default)")
     _add_learning(command)
+    codeccommands.add_training(command)
     command.add_argument("--resume", action="store_true", help="continue what was interrupted in the run folder")
     command.add_argument("-o", "--out", type=Path, metavar="RUN", help="run folder (default: named by model and data)")
 
@@ -166,6 +170,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     command.add_argument("file", metavar="FILE", type=Path)
     command.add_argument("--frames", type=int, metavar="N", help="stop after N frames")
+    codeccommands.add_recording(command)
     command.add_argument(
         "--app", type=Path, metavar="TOML", help="app file with any of the following; flags come first"
     )
@@ -175,6 +180,8 @@ def build_parser() -> argparse.ArgumentParser:
     command.set_defaults(backend=None, threads=None)  # said or not said, which matters beside --app
     _add_decisions(command)
     _add_sinks(command)
+
+    codeccommands.add_commands(add)
 
     command = add("doctor", "say what works here and how to get the rest", "edgesdk doctor model.tflite")
     command.add_argument(

@@ -1,0 +1,132 @@
+"""Codecs that are learned here, a few steps each: what comes out works, whatever it is worth."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow")
+
+from edgesdk import cli
+from edgesdk.codecontext import earlier_groups
+from edgesdk.codecverbs import train_codec
+from edgesdk.contract import blocks_frame
+from edgesdk.errors import DataError, RunError
+from edgesdk.preprocess import Pixels
+from edgesdk_device.codec import Codec, codec_of, find_codec, psnr
+from edgesdk_device.entropy import decode_code, encode_code
+from edgesdk_device.session import Receiver, Sender
+from edgesdk_train import codetables, compression
+from edgesdk_train.codetables import Example, fit_tables
+from edgesdk_train.models.compressor import Shape, lapping, reorder
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables of a few steps on a few codes."""
+    monkeypatch.setattr(codetables, "STEPS", 10)
+    monkeypatch.setattr(compression, "EXAMPLES", 12)
+    monkeypatch.setattr(compression, "EXAMPLE_PLACES", 100)
+
+
+def yard(moved: int) -> Pixels:
+    """A camera's frame, 96x128: a slope, and a box somewhere."""
+    y, x = np.mgrid[:96, :128]
+    frame = np.stack([60 + x, 40 + y, 90 + x // 2 + y // 2], 2).astype(np.uint8)
+    frame[30:60, moved : moved + 25] = (30, 200, 220)
+    return frame
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_camera_is_learned_from_its_video(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    video = tmp_path / "yard.avi"
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"MJPG"), 10, (128, 96))
+    for index in range(30):
+        writer.write(yard(3 * index))
+    writer.release()
+    folder = tmp_path / "yard.codec"
+    asked = ["train", "--arch", "compressor", "--camera", str(video), "--res", "128", "--steps", "2", "-o", str(folder)]
+    assert cli.main([*asked, "--quiet"]) == 0
+    assert "bit/pixel at" in capsys.readouterr().out
+    assert {path.name for path in folder.iterdir()} == {"encoder.tflite", "decoder.tflite", "history.json"}
+    assert json.loads((folder / "history.json").read_text())[-1]["step"] == 2
+    with Codec(folder) as codec:
+        assert codec.part.background
+        sender = Sender(codec, 96, 128, quality=90)
+        receiver = Receiver(codec, sender.start)
+        frame = yard(50)
+        assert psnr(frame, receiver.decompress(sender.compress(frame).data)) > 28
+    with pytest.raises(RunError, match="finished codec"):
+        train_codec(camera=video, out=folder)
+    with pytest.raises(DataError, match="gave 0 frames"):
+        (tmp_path / "no.avi").write_bytes(b"no video")
+        train_codec(camera=tmp_path / "no.avi", out=tmp_path / "no.codec")
+
+
+@pytest.mark.usefixtures("hasty")
+def test_photos_and_thumbnails_are_learned_from_a_folder(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for seed in range(24):
+        assert cv2.imwrite(str(photos / f"{seed}.png"), cv2.GaussianBlur(blocks_frame(seed, 140, 150), (9, 9), 2))
+    frame = np.asarray(cv2.imread(str(photos / "0.png")), np.uint8)
+    for arch in ("compressor", "thumbnail"):
+        made = train_codec(photos, arch=arch, steps=2, out=tmp_path / arch)
+        with Codec(made.path) as codec:
+            assert codec.id == made.id
+            back = codec.decompress(codec.compress(frame, 100))
+        assert back.shape == frame.shape
+        assert psnr(frame, back) > (28 if arch == "compressor" else 15)
+    with pytest.raises(DataError, match="too few"):
+        train_codec(tmp_path / "compressor", steps=2, out=tmp_path / "none")
+
+
+def test_weights_come_back_from_the_shipped_files() -> None:
+    model = compression.load_compressor(find_codec("photo"), Shape())
+    frame = np.tile(blocks_frame(5, 64, 64), (1, 2, 1))
+    values = (frame[None].astype(np.float32) - 128) * np.float32(0.5)
+    code = compression.encode_mirrored(model, np.rint(values)).numpy()
+    with Codec("photo") as codec:
+        quality = next(q for q in range(1, 101) if codec.part.gain(q) > 0.5) - 1
+        near = codec.encode(np.ascontiguousarray(frame[..., ::-1]), quality)
+    assert np.mean(np.abs(np.rint(code[0]) - near)) < 0.2
+    order = np.arange(96)[::-1]
+    before = compression.encode_mirrored(model, values).numpy()
+    reorder(model, order)
+    assert np.allclose(compression.encode_mirrored(model, values).numpy(), before[..., order], atol=1e-4)
+
+
+def test_lapping_is_undone_by_its_inverse() -> None:
+    before, after = lapping(8)
+    line = np.random.default_rng(0).normal(0, 50, 8 * 9)
+    blocks = np.stack([before @ line[start : start + 24] for start in range(0, 48 + 1, 8)]).reshape(-1)
+    back = np.stack([after @ blocks[start : start + 24] for start in range(0, 32 + 1, 8)]).reshape(-1)
+    assert np.allclose(back, line[16:56])
+
+
+def test_tables_learn_what_neighbours_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one channel tells how large another's values are, tables that know of it save bits."""
+    monkeypatch.setattr(codetables, "STEPS", 150)
+    rng = np.random.default_rng(1)
+
+    def code(linked: bool) -> np.ndarray:  # type: ignore[type-arg]
+        busy = rng.random((24, 24, 1)) < 0.2
+        other = busy if linked else rng.random((24, 24, 1)) < 0.2
+        loud = [np.where(where, rng.normal(0, 12, (24, 24, 2)), 0.1) for where in (busy, busy, other)]
+        return np.rint(np.concatenate([np.zeros((24, 24, 1)), *loud], 2)).astype(np.int8)
+
+    sizes, sent = [], code(linked=True)
+    for linked in (True, False):
+        tables = fit_tables([Example(code=code(linked), level=0) for _ in range(12)], predicted=1, levels=1)
+        assert not tables.here[~earlier_groups(7, 1)].any()
+        data, kept = encode_code(sent, tables, 0, lambda _: 0)
+        assert np.array_equal(decode_code(data, sent.shape, tables, 0)[0], kept)
+        sizes.append(len(data))
+    assert sizes[0] < 0.95 * sizes[1]
+
+
+def test_the_stream_names_its_codec() -> None:
+    with Codec("thumbnail") as codec:
+        assert codec_of(codec.compress(blocks_frame(1, 50, 60))) == "thumbnail"
