@@ -217,6 +217,7 @@ def _network(options: argparse.Namespace) -> dict[str, Any]:
 def _learning(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "transfer": options.transfer,
+        "cut": options.cut,
         "epochs": options.epochs,
         "batch": options.batch,
         "seed": options.seed,

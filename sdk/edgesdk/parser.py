@@ -211,9 +211,11 @@ def _add_learning(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--transfer",
         default="auto",
-        choices=("auto", "head", "finetune", "scratch"),
-        help="new last layer only, then everything, or everything from nothing (default auto)",
+        choices=("auto", "head", "slice", "finetune", "scratch"),
+        help="head: a new last layer; slice: one on an earlier layer's features; finetune: then everything; scratch: "
+        "everything from nothing; auto measures which suits the photos (default)",
     )
+    command.add_argument("--cut", default="", metavar="LAYER", help="where slice cuts (default: measured)")
     command.add_argument(
         "--epochs", type=int, metavar="N", help="default: by the amount of data; 0 takes the weights as they are"
     )

@@ -20,7 +20,7 @@ from edgesdk.spec import ModelSpec
 
 RUN_FILE = "run.json"
 MODEL_FILE = "model.keras"
-Transfer = Literal["auto", "head", "finetune", "scratch"]
+Transfer = Literal["auto", "head", "slice", "finetune", "scratch"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +28,10 @@ class Learning:
     """How to learn.
 
     Attributes:
-        transfer: "head" trains a new last layer on frozen features, "finetune" then the whole network with frozen
-            batch-norm, "scratch" everything from random weights; "auto" is finetune with weights, else scratch.
+        transfer: "head" trains a new last layer on frozen features, "slice" one on those of an earlier layer,
+            "finetune" then the whole network with frozen batch-norm, "scratch" everything from random weights; "auto"
+            measures which of them suits the photos, and is scratch without weights.
+        cut: the layer after which "slice" cuts; "" takes the one whose features tell the classes apart best.
         epochs: of fine-tuning or of learning from scratch; None chooses by the amount of data, 0 takes the weights as
             they are.
         batch: images a step.
@@ -38,12 +40,15 @@ class Learning:
     """
 
     transfer: Transfer = "auto"
+    cut: str = ""
     epochs: int | None = None
     batch: int = 32
     seed: int = 0
     flip: bool = True
 
     def __post_init__(self) -> None:
+        if self.cut and self.transfer != "slice":
+            raise ValueError(f"cut is {self.cut!r} beside transfer {self.transfer!r}, expected it beside slice alone")
         if (self.epochs is not None and self.epochs < 0) or self.batch < 1:
             raise ValueError(f"epochs is {self.epochs} and batch {self.batch}, expected at least 0 and 1")
 
@@ -58,6 +63,7 @@ class Run:
         confusions: (true label, answered label, how often), most frequent first.
         seconds: what learning took, since the last resume.
         skipped: files that are no whole images.
+        measured: what "auto" chose by, a sentence each; () where nothing was left open.
     """
 
     spec: ModelSpec
@@ -71,6 +77,7 @@ class Run:
     confusions: tuple[tuple[str, ...], ...] = ()
     seconds: float = 0.0
     skipped: tuple[str, ...] = ()
+    measured: tuple[str, ...] = ()
 
     @property
     def finished(self) -> bool:

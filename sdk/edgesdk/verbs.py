@@ -36,6 +36,7 @@ def train(
     res: int | None = None,
     weights: str = "none",
     transfer: Transfer = "auto",
+    cut: str = "",
     epochs: int | None = None,
     batch: int = 32,
     seed: int = 0,
@@ -58,7 +59,7 @@ def train(
         EdgeSDKError, ValueError: one sentence each.
     """
     spec = make_spec(arch, width, res)
-    learning = Learning(transfer=transfer, epochs=epochs, batch=batch, seed=seed, flip=flip)
+    learning = Learning(transfer=transfer, cut=cut, epochs=epochs, batch=batch, seed=seed, flip=flip)
     if data is None:
         if epochs != 0:
             raise ValueError("no DATA to learn from: name photos, or take --weights as they are with --epochs 0")
