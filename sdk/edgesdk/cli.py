@@ -15,7 +15,7 @@ from edgesdk.choice import name_place, name_runtime
 from edgesdk.errors import EdgeSDKError
 from edgesdk.parser import build_parser
 from edgesdk.progress import remark
-from edgesdk.runfolder import name_run_folder
+from edgesdk.runfolder import Methods, name_run_folder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,6 +56,10 @@ def train(options: argparse.Namespace) -> int:
         options.data,
         **_network(options),
         **_learning(options),
+        methods=_methods(options),
+        teacher=options.teacher,
+        time_budget=options.time_budget,
+        tensorboard=options.tensorboard,
         weights=options.weights,
         resume=options.resume,
         out=options.out,
@@ -223,6 +227,18 @@ def _learning(options: argparse.Namespace) -> dict[str, Any]:
         "seed": options.seed,
         "flip": not options.no_flip,
     }
+
+
+def _methods(options: argparse.Namespace) -> Methods:
+    return Methods(
+        augment=options.augment,
+        mix=options.mix,
+        label_smoothing=options.label_smoothing,
+        class_weights=options.class_weights,
+        clip_norm=options.clip_norm,
+        ema=options.ema,
+        mixed_precision=options.mixed_precision,
+    )
 
 
 def _backend(options: argparse.Namespace) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from edgesdk.preprocess import ImageInput
-from edgesdk_train.loop import predict
+from edgesdk_train.judge import predict
 
 FOLDS = 4
 LONG_STAGE = 4  # layers to cut after; a stage of so many is looked at in its middle, too

@@ -1,7 +1,7 @@
 """From labelled photos to a run folder."""
 
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +14,17 @@ from edgesdk.progress import remark
 from edgesdk.runfolder import MODEL_FILE, Learning, Run, read_run, write_run
 from edgesdk.spec import ModelSpec
 from edgesdk_train.cases import choose_case
+from edgesdk_train.checkpoint import CHECKPOINT_FILE
 from edgesdk_train.depths import cut_after
-from edgesdk_train.loop import CHECKPOINT_FILE, Epoch, Stage, auxiliary_cross_entropy, evaluator, run_stage
+from edgesdk_train.judge import evaluator
+from edgesdk_train.logs import EpochLog, write_csv
 from edgesdk_train.models import architecture, remark_channels
 from edgesdk_train.narrow import narrow, wider_spec
-from edgesdk_train.transfer import freeze_batchnorm, train_head
+from edgesdk_train.stages import run_stages
 from edgesdk_train.weights import Pretrained, find_weights, labels_of, load_weights, read_weights
 
-SCRATCH_EPSILON = 1e-7
-# Measured on flowers5 0.75-160, 400 test photos, head alone 0.833: 1e-4 with this epsilon 0.890, with Adam's usual 1e-7
-# 0.895, 3e-4 0.833 (every epoch below the head). With the usual epsilon cats_dogs did not leave its head's 0.960.
-FINETUNE_RATE = 1e-4
-FINETUNE_EPSILON = 1e-3
 SCRATCH_IMAGES = 60_000  # seen in all, between 12 and 60 epochs
 DIGITS_EPOCHS = 12
-PATIENT_STEPS = 300  # a small set's epoch is a few steps: batch-norm alone needs a hundred to settle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +97,8 @@ def learn(
     weights: str,
     learning: Learning,
     folder: Path,
+    teacher: Any = None,
+    tensorboard: bool = False,
     resume: bool = False,
     quiet: bool = False,
 ) -> Run:
@@ -118,6 +116,8 @@ def learn(
         weights: see `build_network`.
         learning: how.
         folder: the run folder; made if missing.
+        teacher: the network in the run folder `learning.teacher`.
+        tensorboard: write a log for TensorBoard, too, into the folder.
         resume: continue what was interrupted there.
         quiet: no progress bar.
 
@@ -159,12 +159,25 @@ def learn(
     model, parts = lesson.model, lesson.parts
     if learning.transfer == "slice":
         model = cut_after(model, learning.cut)
-    history = _run_stages(model, spec.arch, learning, parts, image_input, folder, resume=resume, quiet=quiet)
-
+    history = run_stages(
+        model,
+        spec.arch,
+        learning,
+        parts["train"],
+        parts["val"],
+        image_input,
+        folder,
+        teacher=teacher,
+        budget_s=max(1.0, learning.budget_s - (time.monotonic() - start)) if learning.budget_s else None,
+        resume=resume,
+        quiet=quiet,
+        after_epoch=EpochLog(folder, tensorboard=tensorboard).write,
+    )
     _, top1, probabilities = evaluator(model, image_input)(parts["test"])
     from edgesdk_train import plots  # matplotlib is slow to import and needed only now
 
-    plots.write_history(folder, history)
+    write_csv(folder, history)  # of a new last layer alone, no epoch was logged
+    plots.draw_history(folder, history)
     pairs = plots.write_confusions(folder, dataset.classes, parts["test"].labels, probabilities.argmax(1))
     _save_model(model, folder / MODEL_FILE)
     run = replace(
@@ -298,54 +311,6 @@ def _open_folder(folder: Path, planned: Run, *, resume: bool) -> Run:
         return found
     write_run(folder, planned)
     return planned
-
-
-def _run_stages(
-    model: Any,
-    arch: str,
-    learning: Learning,
-    parts: dict[str, Images],
-    image_input: ImageInput,
-    folder: Path,
-    *,
-    resume: bool,
-    quiet: bool,
-) -> list[Epoch]:
-    history: list[Epoch] = []
-    start_loss = float("inf")
-    if learning.transfer != "scratch":
-        freeze_batchnorm(model)
-        head = train_head(model, parts["train"], parts["val"], image_input, seed=learning.seed, flip=learning.flip)
-        history.append(Epoch(stage="head", epoch=1, **asdict(head)))
-        start_loss = head.val_loss
-    if learning.transfer not in ("head", "slice"):
-        assert learning.epochs is not None
-        scratch = learning.transfer == "scratch"
-        learner = architecture(arch).learner if scratch else None
-        learns = model if learner is None else learner(model)
-        stage = Stage(
-            name=learning.transfer,
-            epochs=learning.epochs,
-            rate=architecture(arch).rate if scratch else FINETUNE_RATE,
-            epsilon=SCRATCH_EPSILON if scratch else FINETUNE_EPSILON,
-            batch=learning.batch,
-            patience=max(5, learning.epochs // 2, PATIENT_STEPS * learning.batch // len(parts["train"].labels)),
-            flip=learning.flip,
-            seed=learning.seed,
-        )
-        history += run_stage(
-            learns,
-            stage,
-            parts["train"],
-            parts["val"],
-            image_input,
-            folder,
-            objective=None if learner is None else auxiliary_cross_entropy(learns),
-            start_loss=start_loss,
-            resume=resume,
-            quiet=quiet,
-        )
-    return history
 
 
 def _save_model(model: Any, path: Path) -> None:

@@ -15,7 +15,7 @@ import tf_keras as keras
 
 from edgesdk.data import Images
 from edgesdk.preprocess import ImageInput, Pixels
-from edgesdk_train.loop import predict
+from edgesdk_train.judge import predict
 
 HEAD_EPOCHS = 100
 HEAD_RATE = 3e-3
