@@ -22,6 +22,7 @@ from results import save_table
 from edgesdk import verbs
 from edgesdk.atomic import make_folder
 from edgesdk.converted import Converted
+from edgesdk.report import split_rows
 from edgesdk.spec import ARCHITECTURES, make_spec
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -89,8 +90,10 @@ def table(work: Path, shared: Path, chosen: Sequence[str]) -> None:
         size: dict[str, Any] = {"arch": arch, "width": case.width, "res": case.res}
         verbs.train("digits", **size, epochs=case.epochs, out=folder, resume=True, quiet=False)
         made[arch] = verbs.convert(folder, out=work / f"{arch}.tflite", quiet=False)
-    measured = verbs.bench(
-        [file.path for file in made.values()], backends=("litert", "tflite-runtime"), quick=True, quiet=False
+    measured, _ = split_rows(
+        verbs.bench(
+            [file.path for file in made.values()], backends=("litert", "tflite-runtime"), quick=True, quiet=False
+        )
     )
     ms = {(Path(row.path).stem, row.backend): row.invoke_ms.p50 for row in measured}
     rows = []

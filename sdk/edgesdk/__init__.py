@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edgesdk.results import Check as Check
     from edgesdk.results import Classification as Classification
     from edgesdk.results import Verified as Verified
+    from edgesdk.runfolder import Methods as Methods
     from edgesdk.runfolder import Run as Run
     from edgesdk.spec import ModelSpec as ModelSpec
     from edgesdk.verbs import bench as bench
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from edgesdk.verbs import convert as convert
     from edgesdk.verbs import doctor as doctor
     from edgesdk.verbs import inspect as inspect
+    from edgesdk.verbs import inspect_run as inspect_run
     from edgesdk.verbs import run as run
     from edgesdk.verbs import train as train
     from edgesdk.verbs import verify as verify
@@ -59,6 +61,7 @@ _HOMES = {
     "Frame": "edgesdk_device.cameras",
     "ImageInput": "edgesdk.preprocess",
     "Measurement": "edgesdk.measurement",
+    "Methods": "edgesdk.runfolder",
     "ModelFile": "edgesdk.modelfile",
     "ModelSpec": "edgesdk.spec",
     "Notice": "edgesdk_device.cameras",
@@ -70,6 +73,7 @@ _HOMES = {
     "convert": "edgesdk.verbs",
     "doctor": "edgesdk.verbs",
     "inspect": "edgesdk.verbs",
+    "inspect_run": "edgesdk.verbs",
     "open_source": "edgesdk_device.cameras",
     "run": "edgesdk.verbs",
     "train": "edgesdk.verbs",

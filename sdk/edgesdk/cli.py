@@ -153,9 +153,17 @@ def verify(options: argparse.Namespace) -> int:
 
 
 def inspect(options: argparse.Namespace) -> int:
-    """`edgesdk inspect`: one file whole, or what differs between two."""
-    from edgesdk import inspection, verbs
+    """`edgesdk inspect`: one file or run whole, or what differs between two files."""
+    from edgesdk import inspection, runreport, verbs
 
+    if options.activations or options.report or options.files[0].is_dir():
+        if len(options.files) > 1:
+            raise ValueError(f"{len(options.files)} names beside a run folder, expected it alone")
+        looked = verbs.inspect_run(options.files[0], activations=options.activations, report=options.report)
+        if options.json:
+            return _print_json(runreport.as_json(looked))
+        print("\n".join(runreport.as_text(looked)))
+        return 0
     found = [verbs.inspect(path) for path in options.files]
     if options.json:
         facts = [inspection.as_json(item) for item in found]

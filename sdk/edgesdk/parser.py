@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from edgesdk import __version__
+from edgesdk.methodsparser import add_methods
 from edgesdk.recipe import RECIPES
 from edgesdk.spec import ARCHITECTURES, DEFAULT_ARCH
 
@@ -52,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_network(command)
     command.add_argument("--weights", default="none", metavar="W", help="imagenet, a Keras .h5 file or none (default)")
     _add_learning(command)
-    _add_methods(command)
+    add_methods(command)
     command.add_argument("--resume", action="store_true", help="continue what was interrupted in the run folder")
     command.add_argument("-o", "--out", type=Path, metavar="RUN", help="run folder (default: named by model and data)")
 
@@ -130,11 +131,20 @@ def build_parser() -> argparse.ArgumentParser:
     _add_backend(command)
 
     command = add(
-        "inspect", "show what is inside a file, or what differs between two", "edgesdk inspect a.tflite b.tflite"
+        "inspect",
+        "show what is inside a file or a run folder, or what differs between two files",
+        "edgesdk inspect a.tflite b.tflite\n  edgesdk inspect photos.run --activations photo.jpg --report inside.html",
     )
     command.add_argument(
-        "files", metavar="FILE", nargs="+", action=_OneOrTwo, type=Path, help="one or two .tflite files"
+        "files",
+        metavar="FILE",
+        nargs="+",
+        action=_OneOrTwo,
+        type=Path,
+        help="one or two .tflite files, or a run",
     )
+    command.add_argument("--activations", metavar="PHOTO", help="of a run: draw what each layer answers to a photo")
+    command.add_argument("--report", type=Path, metavar="FILE", help="of a run: write it all to an .html")
 
     command = add("bench", "measure files on this machine", "edgesdk bench model.tflite --data photos/ --report b.html")
     command.add_argument("files", metavar="FILE", nargs="+", type=Path)
@@ -223,46 +233,6 @@ def _add_learning(command: argparse.ArgumentParser) -> None:
     command.add_argument("--batch", type=int, default=32, metavar="N", help="images a step (default 32)")
     command.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random (default 0)")
     command.add_argument("--no-flip", action="store_true", help="a mirrored photo would be another class")
-
-
-def _add_methods(command: argparse.ArgumentParser) -> None:
-    group = command.add_argument_group("methods")
-    group.add_argument(
-        "--augment",
-        default="standard",
-        choices=("standard", "rand", "none"),
-        help="other views of each photo: shifts, zoom and light (default), RandAugment, or none",
-    )
-    group.add_argument(
-        "--mix", default="none", choices=("none", "mixup", "cutmix", "both"), help="two photos as one (default none)"
-    )
-    group.add_argument(
-        "--label-smoothing", type=float, default=0.0, metavar="SHARE", help="of each answer, spread over all classes"
-    )
-    group.add_argument("--class-weights", action="store_true", help="classes count alike, however many photos each has")
-    group.add_argument("--clip-norm", type=float, default=0.0, metavar="N", help="largest norm of a step's gradients")
-    group.add_argument(
-        "--ema", type=float, default=0.0, metavar="DECAY", help="keep the running mean of the weights, such as 0.99"
-    )
-    group.add_argument("--mixed-precision", action="store_true", help="compute in bfloat16, weights stay float32")
-    group.add_argument("--teacher", type=Path, metavar="RUN", help="learn the answers of that run's network, too")
-    group.add_argument(
-        "--time-budget",
-        type=_duration,
-        default=0.0,
-        metavar="TIME",
-        help="as many epochs as fit, such as 90s, 10m or 1h",
-    )
-    group.add_argument("--tensorboard", action="store_true", help="a log for TensorBoard in the run folder")
-
-
-def _duration(text: str) -> float:
-    units = {"s": 1, "m": 60, "h": 3600}
-    number, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1)
-    try:
-        return float(number) * unit
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time, expected such as 90s, 10m or 1h") from error
 
 
 def _add_backend(command: argparse.ArgumentParser) -> None:

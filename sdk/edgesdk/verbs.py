@@ -8,15 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgesdk import modelfile
+from edgesdk import modelfile, runreport
+from edgesdk.atomic import write_bytes
 from edgesdk.choice import name_runtime
 from edgesdk.conversion import convert
 from edgesdk.data import read_dataset
 from edgesdk.errors import RunError
 from edgesdk.measurement import Measurement, OnAndroid, Refused
-from edgesdk.preprocess import ImageInput, Resize, input_of
+from edgesdk.preprocess import ImageInput, Resize, fit_frame, input_of, read_photo
 from edgesdk.results import Check, Verified
 from edgesdk.runfolder import MODEL_FILE, Learning, Methods, Run, Transfer, name_run_folder, read_run
+from edgesdk.runreport import InspectedRun
 from edgesdk.spec import DEFAULT_ARCH, make_spec
 
 if TYPE_CHECKING:
@@ -26,7 +28,19 @@ if TYPE_CHECKING:
     from edgesdk_device.backends import Delegate
     from edgesdk_device.cameras import Source
 
-__all__ = ["Inspected", "bench", "bench_android", "convert", "doctor", "inspect", "run", "train", "verify"]
+__all__ = [
+    "Inspected",
+    "InspectedRun",
+    "bench",
+    "bench_android",
+    "convert",
+    "doctor",
+    "inspect",
+    "inspect_run",
+    "run",
+    "train",
+    "verify",
+]
 
 
 def train(
@@ -177,6 +191,41 @@ def inspect(path: Path | str) -> Inspected:
     file = modelfile.read(path)
     graph = read_graph(file.content)
     return Inspected(file=file, graph=graph, too_new=too_new(graph), coverage=guess_coverage(graph))
+
+
+def inspect_run(
+    folder: Path | str, *, activations: Path | str | None = None, report: Path | str | None = None
+) -> InspectedRun:
+    """Read what is inside the network of a run folder, layer by layer, and what its layers answer to a photo.
+
+    Args:
+        activations: a photo; `activations.png` in the run folder shows its feature maps.
+        report: an .html to write all of it to.
+
+    Raises:
+        RunError: if the folder holds no finished run.
+        DataError: if the photo is none.
+        ValueError: if the report is to end otherwise.
+    """
+    folder, path = Path(folder), None
+    if report is not None:
+        runreport.check_run_report(Path(report))
+    run = read_run(folder)
+    photo = None if activations is None else fit_frame(read_photo(activations), run.input)
+    from edgesdk_convert.load import load_network
+
+    model = load_network(folder / MODEL_FILE)
+    from edgesdk_train.activations import draw_activations, list_layers, look_inside
+
+    shares = None
+    if photo is not None:
+        maps, answer = look_inside(model, photo, run.input)
+        path = write_bytes(folder / "activations.png", draw_activations(photo, maps, answer, run.classes))
+        shares = {run.classes[index]: float(answer[index]) for index in (-answer).argsort()[:5]}
+    found = InspectedRun(folder=folder, run=run, layers=list_layers(model), activations=path, answer=shares)
+    if report is not None:
+        runreport.write_run_report(Path(report), found)
+    return found
 
 
 def bench(

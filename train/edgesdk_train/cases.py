@@ -85,7 +85,11 @@ def choose_case(
         asked: "slice" leaves only the cut to choose.
     """
     depths = measure_depths(model, train, image_input, classes=classes)
-    per_class = len(train.labels) / classes
+    return decide(depths, len(train.labels) / classes, asked=asked)
+
+
+def decide(depths: tuple[Depth, ...], per_class: float, *, asked: Transfer = "auto") -> Choice:
+    """The case that these measurements and so many photos a class belong to; see `choose_case`."""
     transfer: Transfer = "slice" if asked == "slice" or _differs(depths) else "head"
     if asked == "auto" and per_class >= FEW:
         transfer = "finetune"

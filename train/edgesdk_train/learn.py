@@ -136,16 +136,18 @@ def learn(
         learning, measured = replace(learning, transfer=found.learning.transfer, cut=found.learning.cut), found.measured
     start = time.monotonic()
     pretrained = None if weights == "none" else read_weights(find_weights(weights, spec))
+    # Before a network is built: an outline that is drawn later would turn its layers into those of a graph.
+    wider = None if pretrained is None else wider_spec(spec, pretrained)
     lesson = None
     if _open(learning):
         _refuse_taken(folder, resume=resume)
-        lesson = _prepare(dataset, spec, image_input, pretrained, learning, quiet=quiet)
+        lesson = _prepare(dataset, spec, image_input, pretrained, wider, learning, quiet=quiet)
         learning, measured = _choose(lesson, learning, image_input, quiet=quiet)
     planned = Run(
         spec=spec,
         classes=dataset.classes,
         input=image_input,
-        source=_source(spec, pretrained, dataset, learning),
+        source=_source(spec, pretrained, wider, dataset, learning),
         learning=learning,
         data=data,
         measured=measured,
@@ -155,7 +157,7 @@ def learn(
         return found
 
     if lesson is None:
-        lesson = _prepare(dataset, spec, image_input, pretrained, learning, quiet=quiet)
+        lesson = _prepare(dataset, spec, image_input, pretrained, wider, learning, quiet=quiet)
     model, parts = lesson.model, lesson.parts
     if learning.transfer == "slice":
         model = cut_after(model, learning.cut)
@@ -207,6 +209,7 @@ def _prepare(
     spec: ModelSpec,
     image_input: ImageInput,
     pretrained: Pretrained | None,
+    wider: ModelSpec | None,
     learning: Learning,
     *,
     quiet: bool,
@@ -216,7 +219,6 @@ def _prepare(
     remark_channels(spec, quiet=quiet)
     remark_colors(dataset, image_input, spec.arch, quiet=quiet)
     keras.utils.set_random_seed(learning.seed)
-    wider = None if pretrained is None else wider_spec(spec, pretrained)
     model = fill_network(spec, pretrained if wider is None else None).model
     parts: dict[str, Images] = {}
     for split in ("train", "val", "test"):
@@ -235,9 +237,10 @@ def _prepare(
     return _Lesson(model=model, parts=parts, skipped=skipped)
 
 
-def _source(spec: ModelSpec, pretrained: Pretrained | None, dataset: Dataset, learning: Learning) -> Source:
+def _source(
+    spec: ModelSpec, pretrained: Pretrained | None, wider: ModelSpec | None, dataset: Dataset, learning: Learning
+) -> Source:
     origin = "none" if pretrained is None else pretrained.name
-    wider = None if pretrained is None else wider_spec(spec, pretrained)
     if wider is not None:
         origin += f", the most important channels of its width {wider.width:.3g}"
     if learning.cut:
