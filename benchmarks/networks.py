@@ -5,6 +5,7 @@ python benchmarks/networks.py [--shared DIR] [--work DIR] [--only PART] [--arch 
 `table`: parameters and multiply-adds at full size beside what the papers say, and each network at a small width and
 resolution: learned on the embedded digits, converted to int8, its answers against the float network's, bytes and
 milliseconds. `lenet`: LeNet-5 on all of Fashion-MNIST and on 9,000 of MNIST's 10,000 test digits, judged on the rest.
+`cifar10`: MobileNet V2 on a part of CIFAR-10, from published weights, in half an hour.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from edgesdk import verbs
 from edgesdk.atomic import make_folder
 from edgesdk.converted import Converted
 from edgesdk.report import split_rows
+from edgesdk.runfolder import Methods
 from edgesdk.spec import ARCHITECTURES, make_spec
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -36,6 +38,16 @@ class Case:
     width: float
     res: int
     epochs: int = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """How LeNet learns one set, and what it is to reach."""
+
+    wanted: float
+    epochs: int
+    flip: bool
+    methods: Methods
 
 
 CASES = {
@@ -127,14 +139,27 @@ def table(work: Path, shared: Path, chosen: Sequence[str]) -> None:
 
 def lenet(work: Path, shared: Path, chosen: Sequence[str]) -> None:
     """LeNet-5 on the two sets of 28x28 grey pictures."""
+    # Its 61,706 weights cannot learn the usual views of all of Fashion-MNIST: 88.7 % in 12 epochs.
+    fashion = Lesson(wanted=0.90, epochs=24, flip=True, methods=Methods(augment="none", mix="mixup", ema=0.999))
+    mnist = Lesson(wanted=0.985, epochs=40, flip=False, methods=Methods(ema=0.99))
     sets = {
-        "fashion_mnist": (shared / "datasets/fashion_mnist/fashion_mnist.npz", True, 0.90),
-        "mnist, 9,000 / 1,000": (_mnist(shared, work), False, 0.985),
+        "fashion_mnist": (shared / "datasets/fashion_mnist/fashion_mnist.npz", fashion),
+        "mnist, 9,000 / 1,000": (_mnist(shared, work), mnist),
     }
     rows, facts = [], {}
-    for name, (data, flip, wanted) in sets.items():
-        folder = work / f"lenet_{data.stem}.run"
-        run = verbs.train(data, arch="lenet", flip=flip, out=folder, resume=True, quiet=False)
+    for name, (data, lesson) in sets.items():
+        folder, wanted = work / f"lenet_{data.stem}.run", lesson.wanted
+        run = verbs.train(
+            data,
+            arch="lenet",
+            epochs=lesson.epochs,
+            batch=64,
+            flip=lesson.flip,
+            methods=lesson.methods,
+            out=folder,
+            resume=True,
+            quiet=False,
+        )
         file = verbs.convert(folder, out=work / f"lenet_{data.stem}.tflite", quiet=False)
         proved = file.contract.measured.accuracy
         assert proved is not None
@@ -150,7 +175,42 @@ def lenet(work: Path, shared: Path, chosen: Sequence[str]) -> None:
         rows.append(row)
         facts[name] = file.to_json()
     head = ("data", "wanted", "top-1", "top-1 int8", "test images", "agreement", "s learning")
-    save_table("networks_lenet", head, rows, "LeNet-5, width 1, 32x32 grey, edgesdk's defaults", facts)
+    note = (
+        "LeNet-5, width 1, 32x32 grey, `--batch 64`; Fashion-MNIST `--epochs 24 --augment none --mix mixup "
+        "--ema 0.999`, MNIST `--epochs 40 --ema 0.99 --no-flip`"
+    )
+    save_table("networks_lenet", head, rows, note, facts)
+
+
+def cifar10(work: Path, shared: Path, chosen: Sequence[str]) -> None:
+    """MobileNet V2 on the shared part of CIFAR-10, everything learned from published weights, within half an hour."""
+    weights = shared / "models/keras/mobilenet_v2_0.35_224_no_top.h5"
+    run = verbs.train(
+        shared / "datasets/cifar10",
+        arch="mobilenet_v2",
+        width=0.35,
+        res=96,
+        weights=str(weights),
+        transfer="scratch",
+        time_budget=1800,
+        out=work / "cifar10.run",
+        resume=True,
+        quiet=False,
+    )
+    file = verbs.convert(work / "cifar10.run", out=work / "cifar10.tflite", quiet=False)
+    proved = file.contract.measured.accuracy
+    assert proved is not None
+    row = (
+        "80 %",
+        f"{100 * proved.float:.2f} %",
+        f"{100 * proved.final:.2f} %",
+        f"{proved.n}",
+        f"{100 * proved.agreement:.2f} %",
+        f"{run.seconds / 60:.0f}",
+    )
+    head = ("wanted", "top-1", "top-1 int8", "test images", "agreement", "minutes learning")
+    note = "MobileNet V2 0.35-96, `--transfer scratch` from Keras' ImageNet weights, `--time-budget 30m`, shared CPU"
+    save_table("networks_cifar10", head, [row], note, {"cifar10": file.to_json()})
 
 
 def _mnist(shared: Path, work: Path) -> Path:
@@ -176,7 +236,7 @@ def _full_size(arch: str) -> tuple[int, int]:
 
 
 def main() -> None:
-    parts = {"table": table, "lenet": lenet}
+    parts = {"table": table, "lenet": lenet, "cifar10": cifar10}
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("--shared", type=Path, default=SHARED)
     parser.add_argument("--work", type=Path, default=None, help="keep what is learned here, and go on from it")
