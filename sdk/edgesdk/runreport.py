@@ -5,15 +5,12 @@ from dataclasses import asdict, dataclass
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edgesdk.atomic import check_writable, write_text
 from edgesdk.errors import MissingPackageError
 from edgesdk.runfolder import Run
 from edgesdk.tables import columns
-
-if TYPE_CHECKING:
-    from edgesdk_train.activations import Layer
 
 HEAD = ("layer", "kind", "gives", "parameters", "multiply-adds")
 PICTURES = {
@@ -21,6 +18,17 @@ PICTURES = {
     "confusion.png": "What it takes for what, on test photos",
     "activations.png": "What each layer answers to the photo, its most varied maps; brighter is stronger",
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """One layer: its kind, the shape of what it gives (without the batch), its parameters and multiply-adds."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    parameters: int
+    macs: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +42,7 @@ class InspectedRun:
 
     folder: Path
     run: Run
-    layers: "tuple[Layer, ...]"
+    layers: tuple[Layer, ...]
     activations: Path | None = None
     answer: dict[str, float] | None = None
 

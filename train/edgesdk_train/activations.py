@@ -15,6 +15,7 @@ import numpy.typing as npt
 import tf_keras as keras
 
 from edgesdk.preprocess import ImageInput, Pixels, to_tensor, value_table
+from edgesdk.runreport import Layer
 from edgesdk_train.cut import multiply_adds
 
 mpl.use("Agg")
@@ -22,17 +23,6 @@ mpl.use("Agg")
 MOST_LAYERS = 18
 MAPS = 12
 DRAWN = ("ReLU", "Activation", "Add", "Concatenate", "MaxPooling2D", "AveragePooling2D", "LocalResponseNorm")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Layer:
-    """One layer: its kind, the shape of what it gives (without the batch), its parameters and multiply-adds."""
-
-    name: str
-    kind: str
-    shape: tuple[int, ...]
-    parameters: int
-    macs: int
 
 
 @dataclass(frozen=True, kw_only=True)
