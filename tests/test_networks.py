@@ -159,7 +159,7 @@ def some_digits() -> tuple[Any, ...]:
     dataset = read_dataset("digits")
     learned = [photo for photo in dataset.photos if photo.split == "train"]
     judged = [photo for photo in dataset.photos if photo.split == "test"]
-    return draw_evenly(learned, 400), draw_evenly(judged, 100)
+    return draw_evenly(learned, 1200), draw_evenly(judged, 100)
 
 
 @pytest.mark.parametrize("arch", SMALL)
@@ -171,7 +171,7 @@ def test_it_learns_and_its_int8_file_runs_in_both_runtimes(
     from edgesdk_convert.convert import Evidence, convert_model
     from edgesdk_convert.network import from_keras
     from edgesdk_train.loop import run_stage
-    from edgesdk_train.models import architecture
+    from edgesdk_train.models import BATCH_NORM_RATE, architecture
     from edgesdk_train.objective import auxiliary_cross_entropy
     from edgesdk_train.stage import Stage
 
@@ -183,10 +183,11 @@ def test_it_learns_and_its_int8_file_runs_in_both_runtimes(
     train, test = (load_images(photos, image_input) for photos in some_digits)
     known = architecture(arch)
     learns = known.learner(model) if known.learner else model
-    stage = Stage(name="scratch", epochs=4, rate=known.rate, epsilon=1e-7, batch=16, patience=4, flip=False, seed=0)
+    rate = known.rate if known.rate < BATCH_NORM_RATE else 2 * BATCH_NORM_RATE  # few steps: batch-norm bears more
+    stage = Stage(name="scratch", epochs=5, rate=rate, epsilon=1e-7, batch=16, patience=5, flip=False, seed=0)
     objective = auxiliary_cross_entropy(learns) if known.learner else None
     history = run_stage(learns, stage, train, test, image_input, tmp_path, objective=objective)
-    assert history[-1].loss < history[0].loss
+    assert max(row.val_top1 for row in history) > 0.5  # by chance 0.1
 
     file = convert_model(
         from_keras(model, image_input),
@@ -200,7 +201,8 @@ def test_it_learns_and_its_int8_file_runs_in_both_runtimes(
     )
     measured = file.contract.measured
     assert measured.signal_to_noise_db is not None
-    assert measured.signal_to_noise_db > 10  # four epochs: some have hardly learned, and their logits hardly differ
+    assert measured.signal_to_noise_db > 20
+    assert measured.accuracy is not None and measured.accuracy.agreement >= 0.95
     assert all(ran.ok for ran in file.contract.ran)
     graph = verbs.inspect(file.path).graph
     allowed = {"CONV_2D", "MAX_POOL_2D", "AVERAGE_POOL_2D", "MEAN", "RESHAPE", "SOFTMAX", "QUANTIZE", "CONCATENATION"}

@@ -22,14 +22,15 @@ from edgesdk.recipe import CALIBRATED, Recipe
 from edgesdk.spec import ModelSpec
 from edgesdk_convert.calibrate import check_input, made_images
 from edgesdk_convert.compress import Lesson, compress, learn_quantized
-from edgesdk_convert.gate import Judge, Judged
-from edgesdk_convert.golden import make_golden, tolerances
+from edgesdk_convert.gate import Judge, Judged, backend_outputs, file_outputs
+from edgesdk_convert.golden import golden_pixels, make_golden, tolerances
 from edgesdk_convert.inspect import Graph, read_graph
 from edgesdk_convert.network import Network
 from edgesdk_convert.runtimes import check_operations, prove_runtimes
 from edgesdk_convert.search import MADE_CALIBRATION, Search, Trial
-from edgesdk_device.backends import open_backend
+from edgesdk_device.backends import Backend, open_backend
 
+ROUNDED_PHOTOS = 60
 TOOLS = (
     "edgesdk",
     "tensorflow",
@@ -162,6 +163,7 @@ def _seal(
         gzipped = beside.submit(gzip.compress, final, 9)
         check_input(backend, image_input, recipe)
         golden = make_golden(backend, image_input, evidence.test)
+        rounding = _rounding(backend, search.network, golden_pixels(golden, image_input), evidence.test, image_input)
         measured = _measure(graph, len(final), search.network, best.judged, gzipped)
     contract = Contract(
         name=name,
@@ -173,10 +175,19 @@ def _seal(
         measured=measured,
         attempts=tuple(trial.attempt for trial in search.trials),
         golden=golden,
-        tolerance=tolerances(recipe.precision, golden, output),
+        tolerance=tolerances(recipe.precision, golden, output, rounding),
         versions=tool_versions(),
     )
     return replace(contract, ran=prove_runtimes(final, contract, quiet=quiet))
+
+
+def _rounding(
+    backend: Backend, network: Network, golden: Pixels, photos: Pixels | None, image_input: ImageInput
+) -> float:
+    """The largest difference of a file's answers from its float network's, on the golden inputs and held-out photos."""
+    pixels = golden if photos is None else np.concatenate([golden, photos[:ROUNDED_PHOTOS]])
+    answers = backend_outputs(backend, pixels, image_input)
+    return float(np.abs(answers - file_outputs(network.float_file, pixels, image_input)).max())
 
 
 def tool_versions() -> dict[str, str]:

@@ -1,14 +1,16 @@
 """The golden outputs: what this very file answers to a few inputs, to be replayed on the device."""
 
 import base64
+from collections.abc import Iterable
 from dataclasses import replace
 
 import cv2
 import numpy as np
 
 from edgesdk.contract import Golden, Output, encode_output
-from edgesdk.preprocess import ImageInput, Pixels, fit_frame, to_tensor, value_table
+from edgesdk.preprocess import ImageInput, Pixels, fit_frame
 from edgesdk.recipe import Precision
+from edgesdk_convert.gate import backend_outputs
 from edgesdk_device.backends import Backend
 
 MADE_INPUTS = 2
@@ -16,14 +18,16 @@ PHOTO_INPUTS = 2
 PHOTO_SIDE = 48  # pixels: about 5 kB as PNG; the preprocessing enlarges it and is proved with it
 
 #: family of runtimes -> largest difference of an output that reaches from 0 to 1. Between x86 and Arm, float differed
-#: by 4e-6 and int8 by 7/255; GPUs compute in float16 where they may.
+#: by 4e-6 and int8 by 7/255; between LiteRT and tflite-runtime int8 by 11/256, and both were as right; GPUs compute in
+#: float16 where they may.
 TOLERANCES: dict[Precision, dict[str, float]] = {
     "float32": {"cpu": 1e-4, "gpu": 2e-2, "npu": 5e-2},
     "float16": {"cpu": 2e-3, "gpu": 2e-2, "npu": 5e-2},
-    "dynamic": {"cpu": 8 / 256, "gpu": 12 / 256, "npu": 12 / 256},
+    "dynamic": {"cpu": 12 / 256, "gpu": 12 / 256, "npu": 12 / 256},
     "int16x8": {"cpu": 2 / 256, "gpu": 12 / 256, "npu": 12 / 256},
-    "int8": {"cpu": 8 / 256, "gpu": 12 / 256, "npu": 12 / 256},
+    "int8": {"cpu": 12 / 256, "gpu": 12 / 256, "npu": 12 / 256},
 }
+MOST_ROUNDING = 24 / 256
 
 
 def make_golden(backend: Backend, image_input: ImageInput, photos: Pixels | None) -> tuple[Golden, ...]:
@@ -37,21 +41,30 @@ def make_golden(backend: Backend, image_input: ImageInput, photos: Pixels | None
     if photos is not None:
         chosen = np.linspace(0, len(photos) - 1, min(PHOTO_INPUTS, len(photos))).astype(int).tolist()
         inputs += [Golden(generator="png", png=_thumbnail(photos[index])) for index in chosen]
-    table = value_table(image_input, backend.input.dtype, backend.input.scale, backend.input.zero_point)
-    golden = []
-    for item in inputs:
-        pixels = fit_frame(item.frame(image_input), image_input)
-        output = backend.dequantize(backend.invoke(to_tensor(pixels, table)))
-        golden.append(replace(item, output=encode_output(output)))
-    return tuple(golden)
+    outputs = backend_outputs(backend, golden_pixels(inputs, image_input), image_input)
+    return tuple(replace(item, output=encode_output(output)) for item, output in zip(inputs, outputs, strict=True))
 
 
-def tolerances(precision: Precision, golden: tuple[Golden, ...], output: Output) -> dict[str, float]:
-    """Family of runtimes -> largest difference from a golden output, in that output's own units."""
-    if output.kind == "probabilities":
-        return TOLERANCES[precision]
-    reach = max(float(np.ptp(np.append(item.expected(), 0.0))) for item in golden)
-    return {family: share * (reach or 1.0) for family, share in TOLERANCES[precision].items()}
+def golden_pixels(golden: Iterable[Golden], image_input: ImageInput) -> Pixels:
+    """The golden inputs as the model is shown them, uint8 [golden, height, width, channels]."""
+    return np.stack([fit_frame(item.frame(image_input), image_input) for item in golden])
+
+
+def tolerances(precision: Precision, golden: tuple[Golden, ...], output: Output, rounding: float) -> dict[str, float]:
+    """Family of runtimes -> largest difference from a golden output, in that output's own units.
+
+    Two runtimes round inside a quantized network as differently as it rounds itself: tflite-runtime's reference kernels
+    and XNNPACK differed by up to 0.086 on files that lost no accuracy. So no more is asked than that they differ by no
+    more than the file does from the float network, up to `MOST_ROUNDING`.
+
+    Args:
+        rounding: largest difference of the file's answers from those of the network it was quantized from.
+    """
+    reach = 1.0
+    if output.kind != "probabilities":
+        reach = max(float(np.ptp(np.append(item.expected(), 0.0))) for item in golden) or 1.0
+    least = min(rounding, MOST_ROUNDING * reach)
+    return {family: max(share * reach, least) for family, share in TOLERANCES[precision].items()}
 
 
 def _thumbnail(pixels: Pixels) -> str:

@@ -7,14 +7,19 @@ not there.
 
 from typing import Any
 
+import numpy as np
+
 from edgesdk.errors import ConversionError
-from edgesdk.preprocess import ImageInput
+from edgesdk.preprocess import ImageInput, Pixels
 from edgesdk.quiet import import_tfmot
 from edgesdk_convert.compress import Lesson
 from edgesdk_convert.finetune import copied, finetune
 
 EPOCHS = 8
 RATE = 3e-5
+MOVED = 1e-3  # of the way to a batch's range, by tfmot's moving averages
+RANGE_BATCH = 32
+SETTLING = AVERAGED = 6  # batches
 
 
 def train_quantized(
@@ -45,10 +50,37 @@ def train_quantized(
             f"quantization-aware training refuses {model.name} ({reason}): leave out --qat, plain int8 is repaired as "
             "far as it can be"
         ) from error
+    find_ranges(aware, image_input, lesson.train.pixels)
     kept = (" zeros" if keep_zeros else "") + (" clusters" if keep_clusters else "")
     epochs = lesson.epochs or EPOCHS
     finetune(aware, f"qat{kept}", model, image_input, lesson, epochs=epochs, rate=RATE, quiet=quiet)
     return tfmot.experimental.combine.strip_clustering_cqat(aware) if keep_clusters else aware
+
+
+def find_ranges(aware: Any, image_input: ImageInput, pixels: Pixels) -> None:
+    """Set the ranges of the activations, in place, to what batches of photos give on average.
+
+    They begin at -6..6 and follow by a thousandth a step (`MOVED`), which a short lesson ends long before they arrive:
+    MobileNet V2's linear bottlenecks reach further, and its top-1 on flowers fell from 85 to 78 %. Here each batch
+    moves them all the way; the first batches only serve the layers before.
+    """
+    ranges = [
+        variable
+        for variable in aware.non_trainable_variables
+        if variable.name.endswith(("_min:0", "_max:0"))
+        and "kernel" not in variable.name  # these and the input's are no averages
+        and not variable.name.startswith("quantize_layer")
+    ]
+    averages = [np.zeros(v.shape, np.float32) for v in ranges]
+    for index in range(SETTLING + AVERAGED):
+        chosen = np.arange(index * RANGE_BATCH, (index + 1) * RANGE_BATCH) % len(pixels)
+        before = [v.numpy() for v in ranges]
+        aware((pixels[chosen].astype(np.float32) - image_input.mean) / image_input.std, training=True)
+        for variable, was, average in zip(ranges, before, averages, strict=True):
+            variable.assign(was + (variable.numpy() - was) / MOVED)
+            average += variable.numpy() / AVERAGED if index >= SETTLING else 0.0
+    for variable, average in zip(ranges, averages, strict=True):
+        variable.assign(average)
 
 
 def _scheme(tfmot: Any, keep_zeros: bool, keep_clusters: bool) -> Any:
