@@ -20,7 +20,7 @@ def main() -> None:
         path = folder / f"{found[2]}.md"
         return f"{found[1]}{path.read_text()}{found[3]}" if path.is_file() else found[0]
 
-    for page in sorted((Path(__file__).parents[1] / "docs").glob("*.md")):
+    for page in sorted((Path(__file__).parents[1] / "docs").rglob("*.md")):
         write_text(page, MARKED.sub(filled, page.read_text()))
 
 

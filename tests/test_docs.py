@@ -8,7 +8,7 @@ import pytest
 from edgesdk.parser import build_parser
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
 TABLE = re.compile(r"<!-- table: (\S+) -->\n(.*?)<!-- end -->", re.DOTALL)
 TABLES = [(page.name, *found) for page in PAGES for found in TABLE.findall(page.read_text())]
 

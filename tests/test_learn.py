@@ -89,7 +89,14 @@ def test_weights_give_a_head_first_then_everything(run_folder: Path, photos: Pat
     noise = np.random.default_rng(0)  # so that the body has something to learn again
     network.set_weights([array * noise.uniform(0.5, 1.5, array.shape) for array in network.get_weights()])
     network.save_weights(weights)
-    run = verbs.train(photos, weights=str(weights), epochs=3, out=tmp_path / "run", **TRAIN)  # type: ignore[arg-type]
+    run = verbs.train(
+        photos,
+        weights=str(weights),
+        transfer="finetune",
+        epochs=3,
+        out=tmp_path / "run",
+        **TRAIN,  # type: ignore[arg-type]
+    )
     rows = _history(tmp_path / "run")
     assert [row["stage"] for row in rows] == ["head", *["finetune"] * 3]
     assert run.source.weights.startswith("body.h5 sha256:")

@@ -170,8 +170,10 @@ def test_it_learns_and_its_int8_file_runs_in_both_runtimes(
 
     from edgesdk_convert.convert import Evidence, convert_model
     from edgesdk_convert.network import from_keras
-    from edgesdk_train.loop import Stage, auxiliary_cross_entropy, run_stage
+    from edgesdk_train.loop import run_stage
     from edgesdk_train.models import BATCH_NORM_RATE, architecture
+    from edgesdk_train.objective import auxiliary_cross_entropy
+    from edgesdk_train.stage import Stage
 
     keras.utils.set_random_seed(0)
     model = small_model(arch)
@@ -221,9 +223,11 @@ class StopError(Exception):
 def test_a_resumed_run_repeats_dropout_and_auxiliary_classifiers(tmp_path: Path) -> None:
     import tf_keras as keras
 
-    from edgesdk_train.loop import Epoch, Stage, auxiliary_cross_entropy, run_stage
+    from edgesdk_train.loop import run_stage
     from edgesdk_train.models import build_model
     from edgesdk_train.models.googlenet import with_auxiliaries
+    from edgesdk_train.objective import auxiliary_cross_entropy
+    from edgesdk_train.stage import Epoch, Stage
 
     spec = ModelSpec(arch="googlenet", width=0.05, res=32, classes=2)
     rng = np.random.default_rng(0)

@@ -13,7 +13,7 @@ from edgesdk.spec import ModelSpec
 from edgesdk_convert.load import load_network
 from edgesdk_train import shrink as s
 from edgesdk_train.cut import cut, multiply_adds, trace_channels
-from edgesdk_train.loop import evaluator
+from edgesdk_train.judge import evaluator
 from edgesdk_train.narrow import wider_spec
 from edgesdk_train.reconstruct import measure_readers, refit, removal_steps
 from edgesdk_train.weights import read_weights

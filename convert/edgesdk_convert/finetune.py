@@ -14,8 +14,10 @@ from edgesdk.atomic import make_folder, write_bytes
 from edgesdk.errors import RunError
 from edgesdk.preprocess import ImageInput
 from edgesdk_convert.compress import Lesson
+from edgesdk_train.checkpoint import CHECKPOINT_FILE
 from edgesdk_train.distill import distillation, every_channel
-from edgesdk_train.loop import CHECKPOINT_FILE, Stage, run_stage
+from edgesdk_train.loop import run_stage
+from edgesdk_train.stage import Stage
 from edgesdk_train.transfer import freeze_batchnorm
 
 LEARNED_FILE = "learned.npz"

@@ -60,7 +60,7 @@ def keras_answer(model: Any, image_input: ImageInput) -> Callable[[Pixels], Outp
     """The function `Network.answer` of a Keras model."""
     import tensorflow as tf
 
-    from edgesdk_train.loop import predict
+    from edgesdk_train.judge import predict
 
     run = tf.function(lambda values: model(values, training=False), autograph=False)
     return lambda pixels: predict(run, pixels, image_input).reshape(len(pixels), -1)

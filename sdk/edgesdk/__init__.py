@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from edgesdk.results import Check as Check
     from edgesdk.results import Classification as Classification
     from edgesdk.results import Verified as Verified
+    from edgesdk.runfolder import Methods as Methods
     from edgesdk.runfolder import Run as Run
     from edgesdk.spec import ModelSpec as ModelSpec
     from edgesdk.verbs import bench as bench
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from edgesdk.verbs import convert as convert
     from edgesdk.verbs import doctor as doctor
     from edgesdk.verbs import inspect as inspect
+    from edgesdk.verbs import inspect_run as inspect_run
     from edgesdk.verbs import run as run
     from edgesdk.verbs import train as train
     from edgesdk.verbs import verify as verify
@@ -64,6 +66,7 @@ _HOMES = {
     "Frame": "edgesdk_device.cameras",
     "ImageInput": "edgesdk.preprocess",
     "Measurement": "edgesdk.measurement",
+    "Methods": "edgesdk.runfolder",
     "ModelFile": "edgesdk.modelfile",
     "ModelSpec": "edgesdk.spec",
     "Notice": "edgesdk_device.cameras",
@@ -77,6 +80,7 @@ _HOMES = {
     "decompress": "edgesdk.codecverbs",
     "doctor": "edgesdk.verbs",
     "inspect": "edgesdk.verbs",
+    "inspect_run": "edgesdk.verbs",
     "open_source": "edgesdk_device.cameras",
     "run": "edgesdk.verbs",
     "train": "edgesdk.verbs",

@@ -15,7 +15,7 @@ from edgesdk.choice import name_place, name_runtime
 from edgesdk.errors import EdgeSDKError
 from edgesdk.parser import build_parser
 from edgesdk.progress import remark
-from edgesdk.runfolder import name_run_folder
+from edgesdk.runfolder import Methods, name_run_folder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,6 +59,10 @@ def train(options: argparse.Namespace) -> int:
         options.data,
         **_network(options),
         **_learning(options),
+        methods=_methods(options),
+        teacher=options.teacher,
+        time_budget=options.time_budget,
+        tensorboard=options.tensorboard,
         weights=options.weights,
         resume=options.resume,
         out=options.out,
@@ -152,9 +156,17 @@ def verify(options: argparse.Namespace) -> int:
 
 
 def inspect(options: argparse.Namespace) -> int:
-    """`edgesdk inspect`: one file whole, or what differs between two."""
-    from edgesdk import inspection, verbs
+    """`edgesdk inspect`: one file or run whole, or what differs between two files."""
+    from edgesdk import inspection, runreport, verbs
 
+    if options.activations or options.report or options.files[0].is_dir():
+        if len(options.files) > 1:
+            raise ValueError(f"{len(options.files)} names beside a run folder, expected it alone")
+        looked = verbs.inspect_run(options.files[0], activations=options.activations, report=options.report)
+        if options.json:
+            return _print_json(runreport.as_json(looked))
+        print("\n".join(runreport.as_text(looked)))
+        return 0
     found = [verbs.inspect(path) for path in options.files]
     if options.json:
         facts = [inspection.as_json(item) for item in found]
@@ -225,11 +237,24 @@ def _network(options: argparse.Namespace) -> dict[str, Any]:
 def _learning(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "transfer": options.transfer,
+        "cut": options.cut,
         "epochs": options.epochs,
         "batch": options.batch,
         "seed": options.seed,
         "flip": not options.no_flip,
     }
+
+
+def _methods(options: argparse.Namespace) -> Methods:
+    return Methods(
+        augment=options.augment,
+        mix=options.mix,
+        label_smoothing=options.label_smoothing,
+        class_weights=options.class_weights,
+        clip_norm=options.clip_norm,
+        ema=options.ema,
+        mixed_precision=options.mixed_precision,
+    )
 
 
 def _backend(options: argparse.Namespace) -> dict[str, Any]:

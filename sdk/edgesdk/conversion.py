@@ -49,6 +49,7 @@ def convert(
     out: Path | str | None = None,
     resize: Resize = "crop",
     transfer: Transfer = "auto",
+    cut: str = "",
     epochs: int | None = None,
     batch: int = 32,
     seed: int = 0,
@@ -95,7 +96,7 @@ def convert(
         {"values": values, "labels": labels, "trust": trust or None},
     )
     spec = make_spec(arch, width, res, UNTRAINED_CLASSES)
-    learning = Learning(transfer=transfer, epochs=epochs, batch=batch, seed=seed, flip=flip)
+    learning = Learning(transfer=transfer, cut=cut, epochs=epochs, batch=batch, seed=seed, flip=flip)
     if model is None and data is None and weights is None:
         data = digits.NAME
         remark(

@@ -176,6 +176,11 @@ def split_dataset(dataset: Dataset) -> Dataset:
     Raises:
         DataError: if a class has too few photos for three splits.
     """
+    if len(dataset.photos) < len(dataset.classes):
+        raise DataError(
+            f"{dataset.name} has {len(dataset.photos)} photos for {len(dataset.classes)} classes, expected several of "
+            "each: add photos, or leave classes out"
+        )
     have = {photo.split for photo in dataset.photos}
     by_class: dict[int, list[Photo]] = defaultdict(list)
     settled = [photo for photo in dataset.photos if photo.split in ("val", "test")]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from edgesdk import __version__, codeccommands
+from edgesdk.methodsparser import add_methods
 from edgesdk.recipe import RECIPES
 from edgesdk.spec import ARCHITECTURES, DEFAULT_ARCH
 
@@ -56,6 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--weights", default="none", metavar="W", help="imagenet, a Keras .h5 file or none (default)")
     _add_learning(command)
     codeccommands.add_training(command)
+    add_methods(command)
     command.add_argument("--resume", action="store_true", help="continue what was interrupted in the run folder")
     command.add_argument("-o", "--out", type=Path, metavar="RUN", help="run folder (default: named by model and data)")
 
@@ -133,11 +135,20 @@ def build_parser() -> argparse.ArgumentParser:
     _add_backend(command)
 
     command = add(
-        "inspect", "show what is inside a file, or what differs between two", "edgesdk inspect a.tflite b.tflite"
+        "inspect",
+        "show what is inside a file or a run folder, or what differs between two files",
+        "edgesdk inspect a.tflite b.tflite\n  edgesdk inspect photos.run --activations photo.jpg --report inside.html",
     )
     command.add_argument(
-        "files", metavar="FILE", nargs="+", action=_OneOrTwo, type=Path, help="one or two .tflite files"
+        "files",
+        metavar="FILE",
+        nargs="+",
+        action=_OneOrTwo,
+        type=Path,
+        help="one or two .tflite files, or a run",
     )
+    command.add_argument("--activations", metavar="PHOTO", help="of a run: draw what each layer answers to a photo")
+    command.add_argument("--report", type=Path, metavar="FILE", help="of a run: write it all to an .html")
 
     command = add("bench", "measure files on this machine", "edgesdk bench model.tflite --data photos/ --report b.html")
     command.add_argument("files", metavar="FILE", nargs="+", type=Path)
@@ -218,9 +229,11 @@ def _add_learning(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--transfer",
         default="auto",
-        choices=("auto", "head", "finetune", "scratch"),
-        help="new last layer only, then everything, or everything from nothing (default auto)",
+        choices=("auto", "head", "slice", "finetune", "scratch"),
+        help="head: a new last layer; slice: one on an earlier layer's features; finetune: then everything; scratch: "
+        "everything from nothing; auto measures which suits the photos (default)",
     )
+    command.add_argument("--cut", default="", metavar="LAYER", help="where slice cuts (default: measured)")
     command.add_argument(
         "--epochs", type=int, metavar="N", help="default: by the amount of data; 0 takes the weights as they are"
     )

@@ -3,14 +3,16 @@
 run.json            spec, classes, preprocessing, settings, results
 model.keras         the trained network (legacy Keras), once learning is finished
 checkpoint.npz      where learning stands; gone when it is finished
-history.csv         one row an epoch
+history.csv         one row an epoch, written after each
+tensorboard/        the same for TensorBoard, where it was asked for
 learning_curve.png, confusion.png, confusion.csv
 """
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from edgesdk.atomic import write_text
 from edgesdk.contract import Source, decode_value
@@ -20,7 +22,45 @@ from edgesdk.spec import ModelSpec
 
 RUN_FILE = "run.json"
 MODEL_FILE = "model.keras"
-Transfer = Literal["auto", "head", "finetune", "scratch"]
+Transfer = Literal["auto", "head", "slice", "finetune", "scratch"]
+Mix = Literal["none", "mixup", "cutmix", "both"]
+Augment = Literal["standard", "rand", "none"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Methods:
+    """What learning does beyond Adam on the labels' cross-entropy, in every stage but a new last layer's.
+
+    Attributes:
+        augment: other views of each photo: "standard" (shifts, zoom, light), "rand" (RandAugment) or "none".
+        mix: two photos as one: "mixup", "cutmix" or, drawn for each batch, "both".
+        label_smoothing: share of each answer spread over all classes.
+        class_weights: all classes count alike, however many photos each has.
+        clip_norm: largest norm of a step's gradients together; 0 for any.
+        ema: what a step leaves of the running mean of the weights, which is judged and kept; 0 for no mean.
+        mixed_precision: computes in bfloat16, for the hardware that is faster so; weights stay float32.
+    """
+
+    augment: Augment = "standard"
+    mix: Mix = "none"
+    label_smoothing: float = 0.0
+    class_weights: bool = False
+    clip_norm: float = 0.0
+    ema: float = 0.0
+    mixed_precision: bool = False
+
+    def __post_init__(self) -> None:
+        if self.augment not in get_args(Augment) or self.mix not in get_args(Mix):
+            known = ", ".join(get_args(Augment)), ", ".join(get_args(Mix))
+            raise ValueError(
+                f"augment is {self.augment!r} and mix {self.mix!r}, expected one of {known[0]} and one of {known[1]}"
+            )
+        if not 0 <= self.label_smoothing < 1 or not 0 <= self.ema < 1:
+            raise ValueError(
+                f"label_smoothing is {self.label_smoothing} and ema {self.ema}, expected 0 or more and below 1"
+            )
+        if not 0 <= self.clip_norm < math.inf:
+            raise ValueError(f"clip_norm is {self.clip_norm}, expected 0 or more, such as 1.0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,24 +68,37 @@ class Learning:
     """How to learn.
 
     Attributes:
-        transfer: "head" trains a new last layer on frozen features, "finetune" then the whole network with frozen
-            batch-norm, "scratch" everything from random weights; "auto" is finetune with weights, else scratch.
+        transfer: "head" trains a new last layer on frozen features, "slice" one on those of an earlier layer,
+            "finetune" then the whole network with frozen batch-norm, "scratch" everything from random weights; "auto"
+            measures which of them suits the photos, and is scratch without weights.
+        cut: the layer after which "slice" cuts; "" takes the one whose features tell the classes apart best.
         epochs: of fine-tuning or of learning from scratch; None chooses by the amount of data, 0 takes the weights as
             they are.
         batch: images a step.
         seed: of shuffling, augmentation and new weights.
         flip: whether a mirrored photo shows the same thing (not so for digits and traffic signs).
+        methods: what it does beyond that.
+        teacher: the run folder of a network of the same classes, whose answers are learned too; "" for none.
+        budget_s: seconds after which learning ends; 0 for no limit. The epochs are as many as fit.
     """
 
     transfer: Transfer = "auto"
+    cut: str = ""
     epochs: int | None = None
     batch: int = 32
     seed: int = 0
     flip: bool = True
+    methods: Methods = Methods()
+    teacher: str = ""
+    budget_s: float = 0.0
 
     def __post_init__(self) -> None:
+        if self.cut and self.transfer != "slice":
+            raise ValueError(f"cut is {self.cut!r} beside transfer {self.transfer!r}, expected it beside slice alone")
         if (self.epochs is not None and self.epochs < 0) or self.batch < 1:
             raise ValueError(f"epochs is {self.epochs} and batch {self.batch}, expected at least 0 and 1")
+        if not 0 <= self.budget_s < math.inf:
+            raise ValueError(f"time_budget is {self.budget_s} s, expected 0 or more, such as 600 or 10m")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +111,7 @@ class Run:
         confusions: (true label, answered label, how often), most frequent first.
         seconds: what learning took, since the last resume.
         skipped: files that are no whole images.
+        measured: what "auto" chose by, a sentence each; () where nothing was left open.
     """
 
     spec: ModelSpec
@@ -71,6 +125,7 @@ class Run:
     confusions: tuple[tuple[str, ...], ...] = ()
     seconds: float = 0.0
     skipped: tuple[str, ...] = ()
+    measured: tuple[str, ...] = ()
 
     @property
     def finished(self) -> bool:

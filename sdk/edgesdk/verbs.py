@@ -8,14 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgesdk import modelfile
+from edgesdk import modelfile, runreport
+from edgesdk.atomic import write_bytes
 from edgesdk.choice import name_runtime
 from edgesdk.conversion import convert
 from edgesdk.data import read_dataset
+from edgesdk.errors import RunError
 from edgesdk.measurement import Measurement, OnAndroid, Refused
-from edgesdk.preprocess import Resize, input_of
+from edgesdk.preprocess import ImageInput, Resize, fit_frame, input_of, read_photo
 from edgesdk.results import Check, Verified
-from edgesdk.runfolder import Learning, Run, Transfer, name_run_folder
+from edgesdk.runfolder import MODEL_FILE, Learning, Methods, Run, Transfer, name_run_folder, read_run
+from edgesdk.runreport import InspectedRun
 from edgesdk.spec import DEFAULT_ARCH, make_spec
 
 if TYPE_CHECKING:
@@ -25,7 +28,19 @@ if TYPE_CHECKING:
     from edgesdk_device.backends import Delegate
     from edgesdk_device.cameras import Source
 
-__all__ = ["Inspected", "bench", "bench_android", "convert", "doctor", "inspect", "run", "train", "verify"]
+__all__ = [
+    "Inspected",
+    "InspectedRun",
+    "bench",
+    "bench_android",
+    "convert",
+    "doctor",
+    "inspect",
+    "inspect_run",
+    "run",
+    "train",
+    "verify",
+]
 
 
 def train(
@@ -36,10 +51,15 @@ def train(
     res: int | None = None,
     weights: str = "none",
     transfer: Transfer = "auto",
+    cut: str = "",
     epochs: int | None = None,
     batch: int = 32,
     seed: int = 0,
     flip: bool = True,
+    methods: Methods | None = None,
+    teacher: Path | str | None = None,
+    time_budget: float = 0.0,
+    tensorboard: bool = False,
     resize: Resize = "crop",
     resume: bool = False,
     out: Path | str | None = None,
@@ -49,6 +69,10 @@ def train(
 
     Args:
         data: None with `epochs=0`: published weights as they are, with the classes that they tell apart.
+        methods: mixing, smoothing, averaging and more; none of them if None.
+        teacher: the run folder of a network of the same classes, whose answers are learned too.
+        time_budget: seconds after which learning ends; 0 for no limit.
+        tensorboard: write a log for TensorBoard, too.
         out: the run folder; `<model>_<data>.run` in the working folder if None.
 
     Returns:
@@ -58,7 +82,17 @@ def train(
         EdgeSDKError, ValueError: one sentence each.
     """
     spec = make_spec(arch, width, res)
-    learning = Learning(transfer=transfer, epochs=epochs, batch=batch, seed=seed, flip=flip)
+    learning = Learning(
+        transfer=transfer,
+        cut=cut,
+        epochs=epochs,
+        batch=batch,
+        seed=seed,
+        flip=flip,
+        methods=methods or Methods(),
+        teacher="" if teacher is None else str(teacher),
+        budget_s=time_budget,
+    )
     if data is None:
         if epochs != 0:
             raise ValueError("no DATA to learn from: name photos, or take --weights as they are with --epochs 0")
@@ -70,17 +104,38 @@ def train(
     spec = replace(spec, classes=len(dataset.classes))
     from edgesdk_train.learn import learn
 
+    image_input = input_of(spec, resize)
     return learn(
         dataset,
         spec,
-        input_of(spec, resize),
+        image_input,
         data=str(data),
         weights=weights,
         learning=learning,
         folder=Path(out) if out is not None else name_run_folder(spec, dataset.name),
+        teacher=None if teacher is None else _read_teacher(Path(teacher), dataset.classes, image_input),
+        tensorboard=tensorboard,
         resume=resume,
         quiet=quiet,
     )
+
+
+def _read_teacher(folder: Path, classes: tuple[str, ...], image_input: ImageInput) -> Any:
+    """The network in a run folder, if it can teach these classes on such pictures."""
+    run = read_run(folder)
+    if run.classes != classes:
+        raise RunError(
+            f"the teacher {folder} tells {len(run.classes)} classes apart ({', '.join(run.classes[:3])}, ...), the "
+            f"photos have {len(classes)} ({', '.join(classes[:3])}, ...): name a run of the same classes"
+        )
+    seen, shown = ((image.color, image.mean, image.std) for image in (run.input, image_input))
+    if seen != shown:
+        raise RunError(
+            f"the teacher {folder} sees {seen[0]} pictures, the student {shown[0]}: name one that sees alike"
+        )
+    from edgesdk_convert.load import load_network
+
+    return load_network(folder / MODEL_FILE)
 
 
 def verify(
@@ -136,6 +191,41 @@ def inspect(path: Path | str) -> Inspected:
     file = modelfile.read(path)
     graph = read_graph(file.content)
     return Inspected(file=file, graph=graph, too_new=too_new(graph), coverage=guess_coverage(graph))
+
+
+def inspect_run(
+    folder: Path | str, *, activations: Path | str | None = None, report: Path | str | None = None
+) -> InspectedRun:
+    """Read what is inside the network of a run folder, layer by layer, and what its layers answer to a photo.
+
+    Args:
+        activations: a photo; `activations.png` in the run folder shows its feature maps.
+        report: an .html to write all of it to.
+
+    Raises:
+        RunError: if the folder holds no finished run.
+        DataError: if the photo is none.
+        ValueError: if the report is to end otherwise.
+    """
+    folder, path = Path(folder), None
+    if report is not None:
+        runreport.check_run_report(Path(report))
+    run = read_run(folder)
+    photo = None if activations is None else fit_frame(read_photo(activations), run.input)
+    from edgesdk_convert.load import load_network
+
+    model = load_network(folder / MODEL_FILE)
+    from edgesdk_train.activations import draw_activations, list_layers, look_inside
+
+    shares = None
+    if photo is not None:
+        maps, answer = look_inside(model, photo, run.input)
+        path = write_bytes(folder / "activations.png", draw_activations(photo, maps, answer, run.classes))
+        shares = {run.classes[index]: float(answer[index]) for index in (-answer).argsort()[:5]}
+    found = InspectedRun(folder=folder, run=run, layers=list_layers(model), activations=path, answer=shares)
+    if report is not None:
+        runreport.write_run_report(Path(report), found)
+    return found
 
 
 def bench(

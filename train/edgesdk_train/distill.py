@@ -13,7 +13,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from edgesdk_train.cut import Ids
-from edgesdk_train.loop import Objective
+from edgesdk_train.objective import Objective, surprise
 
 TEMPERATURE = 2.0
 LABELS_SHARE = 0.1
@@ -43,15 +43,10 @@ def distillation(student: Any, teacher: Any, kept: Mapping[str, Ids]) -> Objecti
     taught = keras.Model(teacher.input, [teacher.layers[-1].input, *(teacher.get_layer(name).output for name in kept)])
     learned = keras.Model(student.input, [student.layers[-1].input, *(student.get_layer(name).output for name in kept)])
 
-    def objective(values: Any, labels: Any, training: bool) -> tuple[Any, Any]:
+    def objective(values: Any, targets: Any, training: bool) -> tuple[Any, Any]:
         answer, *hints = tf.nest.flatten(taught(values, training=False))
         logits, *features = tf.nest.flatten(learned(values, training=training))
-        wanted = tf.nn.softmax(answer / TEMPERATURE)
-        # The divergence's gradient is the cross-entropy's; subtracting the entropy makes zero the best there is.
-        soft = tf.nn.softmax_cross_entropy_with_logits(wanted, logits / TEMPERATURE)
-        soft -= tf.nn.softmax_cross_entropy_with_logits(wanted, answer / TEMPERATURE)
-        hard = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-        loss = tf.reduce_mean((1 - LABELS_SHARE) * TEMPERATURE**2 * soft + LABELS_SHARE * hard)
+        loss = tf.reduce_mean(_divergence(answer, logits, targets))
         for ids, hint, feature in zip(kept.values(), hints, features, strict=True):
             target = tf.gather(hint, ids, axis=-1)
             axes = tf.range(tf.rank(target) - 1)
@@ -60,3 +55,30 @@ def distillation(student: Any, teacher: Any, kept: Mapping[str, Ids]) -> Objecti
         return loss, logits
 
     return objective
+
+
+def follow(student: Any, teacher: Any) -> Objective:
+    """What a student minimizes that may be of another architecture and resolution than its teacher.
+
+    Returns:
+        As `distillation` without layers; each picture is brought to the teacher's size.
+    """
+    taught = keras.Model(teacher.input, teacher.layers[-1].input)
+    learned = keras.Model(student.input, student.layers[-1].input)
+    size = teacher.input_shape[1:3]
+
+    def objective(values: Any, targets: Any, training: bool) -> tuple[Any, Any]:
+        shown = values if size == student.input_shape[1:3] else tf.image.resize(values, size)
+        logits = learned(values, training=training)
+        return tf.reduce_mean(_divergence(taught(shown, training=False), logits, targets)), logits
+
+    return objective
+
+
+def _divergence(answer: Any, logits: Any, targets: Any) -> Any:
+    """That of the softened answers, and a tenth of the targets' cross-entropy; [batch]."""
+    wanted = tf.nn.softmax(answer / TEMPERATURE)
+    # The divergence's gradient is the cross-entropy's; subtracting the entropy makes zero the best there is.
+    soft = tf.nn.softmax_cross_entropy_with_logits(wanted, logits / TEMPERATURE)
+    soft -= tf.nn.softmax_cross_entropy_with_logits(wanted, answer / TEMPERATURE)
+    return (1 - LABELS_SHARE) * TEMPERATURE**2 * soft + LABELS_SHARE * surprise(targets, logits)

@@ -1,7 +1,7 @@
 """From labelled photos to a run folder."""
 
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +13,18 @@ from edgesdk.preprocess import ImageInput
 from edgesdk.progress import remark
 from edgesdk.runfolder import MODEL_FILE, Learning, Run, read_run, write_run
 from edgesdk.spec import ModelSpec
-from edgesdk_train.loop import CHECKPOINT_FILE, Epoch, Stage, auxiliary_cross_entropy, evaluator, run_stage
+from edgesdk_train.cases import choose_case
+from edgesdk_train.checkpoint import CHECKPOINT_FILE
+from edgesdk_train.depths import cut_after
+from edgesdk_train.judge import evaluator
+from edgesdk_train.logs import EpochLog, write_csv
 from edgesdk_train.models import architecture, remark_channels
 from edgesdk_train.narrow import narrow, wider_spec
-from edgesdk_train.transfer import freeze_batchnorm, train_head
+from edgesdk_train.stages import run_stages
 from edgesdk_train.weights import Pretrained, find_weights, labels_of, load_weights, read_weights
 
-SCRATCH_EPSILON = 1e-7
-# Measured on flowers5 0.75-160, 400 test photos, head alone 0.833: 1e-4 with this epsilon 0.890, with Adam's usual 1e-7
-# 0.895, 3e-4 0.833 (every epoch below the head). With the usual epsilon cats_dogs did not leave its head's 0.960.
-FINETUNE_RATE = 1e-4
-FINETUNE_EPSILON = 1e-3
 SCRATCH_IMAGES = 60_000  # seen in all, between 12 and 60 epochs
 DIGITS_EPOCHS = 12
-PATIENT_STEPS = 300  # a small set's epoch is a few steps: batch-norm alone needs a hundred to settle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,13 +97,16 @@ def learn(
     weights: str,
     learning: Learning,
     folder: Path,
+    teacher: Any = None,
+    tensorboard: bool = False,
     resume: bool = False,
     quiet: bool = False,
 ) -> Run:
     """Teach the network of `spec` to tell the classes of `dataset` apart.
 
-    Two stages where there are weights: a new head on cached features, then everything with batch-norm frozen. One
-    stage without: everything from random weights, with the auxiliary classifiers that the network's paper gives it.
+    Two stages where there are weights: a new head on cached features, then everything with batch-norm frozen, unless
+    `learning` or the photos say otherwise (see `cases`). One stage without: everything from random weights, with the
+    auxiliary classifiers that the network's paper gives it.
 
     Args:
         dataset: photos; split here where it is not.
@@ -115,6 +116,8 @@ def learn(
         weights: see `build_network`.
         learning: how.
         folder: the run folder; made if missing.
+        teacher: the network in the run folder `learning.teacher`.
+        tensorboard: write a log for TensorBoard, too, into the folder.
         resume: continue what was interrupted there.
         quiet: no progress bar.
 
@@ -124,72 +127,154 @@ def learn(
     Raises:
         RunError: if the folder holds another run, or one of other settings to resume.
         DataError: if the photos are too few.
-        ValueError: if `learning` asks for no epochs.
+        ValueError: if `learning` asks for no epochs, or for a cut where the network has none.
     """
-    import tf_keras as keras
-
     dataset = split_dataset(dataset)
     learning = _settled(learning, dataset, weights)
+    measured: tuple[str, ...] = ()
+    if resume and (found := _begun(folder)) is not None and found.measured and _open(learning):
+        learning, measured = replace(learning, transfer=found.learning.transfer, cut=found.learning.cut), found.measured
     start = time.monotonic()
     pretrained = None if weights == "none" else read_weights(find_weights(weights, spec))
+    # Before a network is built: an outline that is drawn later would turn its layers into those of a graph.
     wider = None if pretrained is None else wider_spec(spec, pretrained)
-    origin = "none" if pretrained is None else pretrained.name
-    source = Source(
-        paper=architecture(spec.arch).paper,
-        weights=origin if wider is None else f"{origin}, the most important channels of its width {wider.width:.3g}",
-        trained=True,
-        dataset=dataset.name,
-        fingerprint=dataset.fingerprint,
+    lesson = None
+    if _open(learning):
+        _refuse_taken(folder, resume=resume)
+        lesson = _prepare(dataset, spec, image_input, pretrained, wider, learning, quiet=quiet)
+        learning, measured = _choose(lesson, learning, image_input, quiet=quiet)
+    planned = Run(
+        spec=spec,
+        classes=dataset.classes,
+        input=image_input,
+        source=_source(spec, pretrained, wider, dataset, learning),
+        learning=learning,
+        data=data,
+        measured=measured,
     )
-    planned = Run(spec=spec, classes=dataset.classes, input=image_input, source=source, learning=learning, data=data)
     found = _open_folder(folder, planned, resume=resume)
     if found.finished:
         return found
 
-    remark_channels(spec, quiet=quiet)
-    remark_colors(dataset, image_input, spec.arch, quiet=quiet)
-    keras.utils.set_random_seed(learning.seed)
-    network = fill_network(spec, pretrained if wider is None else None)
-    parts: dict[str, Images] = {}
-    for split in ("train", "val", "test"):
-        photos = [photo for photo in dataset.photos if photo.split == split]
-        parts[split] = load_images(photos, image_input, quiet=quiet)
-    skipped = [path for part in parts.values() for path in part.skipped]
-    remark_skipped(skipped, quiet=quiet)
-    if pretrained is not None and wider is not None:
-        remark(
-            f"no weights of width {spec.width:g}: taking the most important channels of {origin.split()[0]}, width "
-            f"{wider.width:.3g}",
-            quiet=quiet,
-        )
-        body = fill_network(wider, pretrained).model
-        narrow(body, network.model, parts["train"].pixels, image_input, seed=learning.seed)
-    history = _run_stages(network.model, spec.arch, learning, parts, image_input, folder, resume=resume, quiet=quiet)
-
-    _, top1, probabilities = evaluator(network.model, image_input)(parts["test"])
+    if lesson is None:
+        lesson = _prepare(dataset, spec, image_input, pretrained, wider, learning, quiet=quiet)
+    model, parts = lesson.model, lesson.parts
+    if learning.transfer == "slice":
+        model = cut_after(model, learning.cut)
+    history = run_stages(
+        model,
+        spec.arch,
+        learning,
+        parts["train"],
+        parts["val"],
+        image_input,
+        folder,
+        teacher=teacher,
+        budget_s=max(1.0, learning.budget_s - (time.monotonic() - start)) if learning.budget_s else None,
+        resume=resume,
+        quiet=quiet,
+        after_epoch=EpochLog(folder, tensorboard=tensorboard).write,
+    )
+    _, top1, probabilities = evaluator(model, image_input)(parts["test"])
     from edgesdk_train import plots  # matplotlib is slow to import and needed only now
 
-    plots.write_history(folder, history)
+    write_csv(folder, history)  # of a new last layer alone, no epoch was logged
+    plots.draw_history(folder, history)
     pairs = plots.write_confusions(folder, dataset.classes, parts["test"].labels, probabilities.argmax(1))
-    _save_model(network.model, folder / MODEL_FILE)
+    _save_model(model, folder / MODEL_FILE)
     run = replace(
         planned,
         top1=top1,
         top1_n=len(parts["test"].labels),
         confusions=pairs[:20],
         seconds=round(time.monotonic() - start, 1),
-        skipped=tuple(map(str, skipped)),
+        skipped=tuple(map(str, lesson.skipped)),
     )
     write_run(folder, run)
     (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
     return run
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Lesson:
+    """What learning begins with: a network with the weights it starts from, and decoded photos of each split."""
+
+    model: Any
+    parts: dict[str, Images]
+    skipped: tuple[Path, ...]
+
+
+def _prepare(
+    dataset: Dataset,
+    spec: ModelSpec,
+    image_input: ImageInput,
+    pretrained: Pretrained | None,
+    wider: ModelSpec | None,
+    learning: Learning,
+    *,
+    quiet: bool,
+) -> _Lesson:
+    import tf_keras as keras
+
+    remark_channels(spec, quiet=quiet)
+    remark_colors(dataset, image_input, spec.arch, quiet=quiet)
+    keras.utils.set_random_seed(learning.seed)
+    model = fill_network(spec, pretrained if wider is None else None).model
+    parts: dict[str, Images] = {}
+    for split in ("train", "val", "test"):
+        photos = [photo for photo in dataset.photos if photo.split == split]
+        parts[split] = load_images(photos, image_input, quiet=quiet)
+    skipped = tuple(path for part in parts.values() for path in part.skipped)
+    remark_skipped(skipped, quiet=quiet)
+    if pretrained is not None and wider is not None:
+        remark(
+            f"no weights of width {spec.width:g}: taking the most important channels of {pretrained.name.split()[0]}, "
+            f"width {wider.width:.3g}",
+            quiet=quiet,
+        )
+        body = fill_network(wider, pretrained).model
+        narrow(body, model, parts["train"].pixels, image_input, seed=learning.seed)
+    return _Lesson(model=model, parts=parts, skipped=skipped)
+
+
+def _source(
+    spec: ModelSpec, pretrained: Pretrained | None, wider: ModelSpec | None, dataset: Dataset, learning: Learning
+) -> Source:
+    origin = "none" if pretrained is None else pretrained.name
+    if wider is not None:
+        origin += f", the most important channels of its width {wider.width:.3g}"
+    if learning.cut:
+        origin += f", cut after {learning.cut}"
+    return Source(
+        paper=architecture(spec.arch).paper,
+        weights=origin,
+        trained=True,
+        dataset=dataset.name,
+        fingerprint=dataset.fingerprint,
+    )
+
+
+def _open(learning: Learning) -> bool:
+    """Whether the photos have to say what is to be done."""
+    return learning.transfer == "auto" or (learning.transfer == "slice" and not learning.cut)
+
+
+def _choose(
+    lesson: _Lesson, learning: Learning, image_input: ImageInput, *, quiet: bool
+) -> tuple[Learning, tuple[str, ...]]:
+    """(the settings with the case and the cut that the training photos ask for, why)."""
+    train, classes = lesson.parts["train"], int(lesson.model.output_shape[-1])
+    choice = choose_case(lesson.model, train, image_input, classes=classes, asked=learning.transfer)
+    for sentence in choice.sentences:
+        remark(sentence, quiet=quiet)
+    return replace(learning, transfer=choice.transfer, cut=choice.cut), choice.sentences
+
+
 def _settled(learning: Learning, dataset: Dataset, weights: str) -> Learning:
     """The settings with every "choose for me" decided."""
     transfer, epochs = learning.transfer, learning.epochs
-    if transfer == "auto":
-        transfer = "scratch" if weights == "none" else "finetune"
+    if transfer == "auto" and weights == "none":
+        transfer = "scratch"
     if transfer != "scratch" and weights == "none":
         raise RunError(f"--transfer {transfer} needs pretrained weights: add --weights, or learn from scratch")
     if epochs == 0:
@@ -204,14 +289,24 @@ def _settled(learning: Learning, dataset: Dataset, weights: str) -> Learning:
     return replace(learning, transfer=transfer, epochs=epochs, flip=learning.flip and dataset.name != "digits")
 
 
+def _begun(folder: Path) -> Run | None:
+    """The run that the folder holds."""
+    begun = (folder / MODEL_FILE).exists() or (folder / CHECKPOINT_FILE).exists()
+    return read_run(folder) if begun else None
+
+
+def _refuse_taken(folder: Path, *, resume: bool) -> None:
+    if not resume and (found := _begun(folder)) is not None:
+        state = "a finished" if found.finished else "an unfinished"
+        raise RunError(f"{folder} holds {state} run: continue it with --resume, or name another folder with -o")
+
+
 def _open_folder(folder: Path, planned: Run, *, resume: bool) -> Run:
     """Begin a run in the folder, or find one of the same settings there."""
     make_folder(folder)
-    if (folder / MODEL_FILE).exists() or (folder / CHECKPOINT_FILE).exists():
-        found = read_run(folder)
-        if not resume:
-            state = "a finished" if found.finished else "an unfinished"
-            raise RunError(f"{folder} holds {state} run: continue it with --resume, or name another folder with -o")
+    _refuse_taken(folder, resume=resume)
+    found = _begun(folder)
+    if found is not None:
         for name in ("spec", "classes", "input", "source", "learning"):
             before, now = getattr(found, name), getattr(planned, name)
             if before != now:
@@ -219,54 +314,6 @@ def _open_folder(folder: Path, planned: Run, *, resume: bool) -> Run:
         return found
     write_run(folder, planned)
     return planned
-
-
-def _run_stages(
-    model: Any,
-    arch: str,
-    learning: Learning,
-    parts: dict[str, Images],
-    image_input: ImageInput,
-    folder: Path,
-    *,
-    resume: bool,
-    quiet: bool,
-) -> list[Epoch]:
-    history: list[Epoch] = []
-    start_loss = float("inf")
-    if learning.transfer in ("head", "finetune"):
-        freeze_batchnorm(model)
-        head = train_head(model, parts["train"], parts["val"], image_input, seed=learning.seed, flip=learning.flip)
-        history.append(Epoch(stage="head", epoch=1, **asdict(head)))
-        start_loss = head.val_loss
-    if learning.transfer != "head":
-        assert learning.epochs is not None
-        scratch = learning.transfer == "scratch"
-        learner = architecture(arch).learner if scratch else None
-        learns = model if learner is None else learner(model)
-        stage = Stage(
-            name=learning.transfer,
-            epochs=learning.epochs,
-            rate=architecture(arch).rate if scratch else FINETUNE_RATE,
-            epsilon=SCRATCH_EPSILON if scratch else FINETUNE_EPSILON,
-            batch=learning.batch,
-            patience=max(5, learning.epochs // 2, PATIENT_STEPS * learning.batch // len(parts["train"].labels)),
-            flip=learning.flip,
-            seed=learning.seed,
-        )
-        history += run_stage(
-            learns,
-            stage,
-            parts["train"],
-            parts["val"],
-            image_input,
-            folder,
-            objective=None if learner is None else auxiliary_cross_entropy(learns),
-            start_loss=start_loss,
-            resume=resume,
-            quiet=quiet,
-        )
-    return history
 
 
 def _save_model(model: Any, path: Path) -> None:

@@ -3,7 +3,6 @@
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import matplotlib as mpl
@@ -11,20 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesdk.atomic import write_bytes, write_text
-from edgesdk_train.loop import Epoch
+from edgesdk_train.stage import Epoch
 
 mpl.use("Agg")
 MOST_CLASSES_DRAWN = 40
 
 
-def write_history(folder: Path, history: Sequence[Epoch]) -> None:
-    """history.csv and learning_curve.png."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(Epoch.__dataclass_fields__))
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in history)
-    write_text(folder / "history.csv", text.getvalue())
-
+def draw_history(folder: Path, history: Sequence[Epoch]) -> None:
+    """learning_curve.png."""
     from matplotlib.figure import Figure
 
     figure = Figure((8, 3.2), layout="constrained")

@@ -22,7 +22,7 @@ from edgesdk.preprocess import ImageInput, Pixels
 from edgesdk.progress import remark
 from edgesdk_train.cut import Channels, Ids, Mask, cut, multiply_adds, trace_channels
 from edgesdk_train.distill import distillation, every_channel
-from edgesdk_train.loop import Epoch, Stage, run_stage
+from edgesdk_train.loop import run_stage
 from edgesdk_train.reconstruct import (
     Reader,
     Removal,
@@ -32,6 +32,7 @@ from edgesdk_train.reconstruct import (
     removable_groups,
     removal_steps,
 )
+from edgesdk_train.stage import Epoch, Stage
 from edgesdk_train.transfer import freeze_batchnorm
 
 # Refitting leaves little for rounds to save: cats_dogs at a quarter ended at a validation top-1 of 0.927 with one

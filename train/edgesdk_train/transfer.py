@@ -15,7 +15,7 @@ import tf_keras as keras
 
 from edgesdk.data import Images
 from edgesdk.preprocess import ImageInput, Pixels
-from edgesdk_train.loop import predict
+from edgesdk_train.judge import predict
 
 HEAD_EPOCHS = 100
 HEAD_RATE = 3e-3
@@ -58,6 +58,7 @@ def train_head(
 ) -> HeadResult:
     """Train the layer `logits` of `model` in place on cached features, mirrored views included where allowed.
 
+    It learns on features of mean 0 and deviation 1, which the first layers' are far from, and takes that in at the end.
     The epoch with the lowest validation loss is kept.
     """
     extract = feature_extractor(model, image_input)
@@ -65,6 +66,10 @@ def train_head(
     if flip:
         features, labels = np.concatenate([features, extract(train.pixels[:, :, ::-1])]), np.tile(labels, 2)
     held_out = extract(val.pixels)
+    every = tuple(range(features.ndim - 1))
+    mean, deviation = features.mean(every), features.std(every)
+    deviation += 0.1 * deviation.mean()  # a channel that hardly ever answers is not made loud
+    features, held_out = (features - mean) / deviation, (held_out - mean) / deviation
 
     entry = keras.Input(features.shape[1:])
     logits = model.get_layer("logits")
@@ -99,5 +104,7 @@ def train_head(
             loss, top1 = (float(value) for value in judge(x, y))
             best = logits.get_weights()
             result = HeadResult(loss=loss, top1=top1, val_loss=val_loss, val_top1=val_top1)
-    logits.set_weights(best)
+    kernel, bias = best
+    kernel = kernel / deviation[:, None]
+    logits.set_weights([kernel, bias - mean @ kernel[0, 0]])
     return result

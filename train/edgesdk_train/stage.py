@@ -1,0 +1,65 @@
+"""The values of a stretch of learning: its settings, its rows, and where it stands."""
+
+from dataclasses import dataclass, field
+
+from edgesdk.runfolder import Methods
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A stretch of learning.
+
+    Attributes:
+        name: shown to the user and kept in the history.
+        epochs: at most.
+        rate: Adam's largest learning rate; reached after a warm-up, then a cosine to zero.
+        epsilon: Adam's.
+        batch: images a step, on all devices together.
+        patience: epochs without a better validation loss before it stops.
+        flip: see `augment`.
+        seed: of shuffling and augmentation, with the epoch's number.
+        methods: what it does beyond that.
+    """
+
+    name: str
+    epochs: int
+    rate: float
+    epsilon: float
+    batch: int
+    patience: int
+    flip: bool
+    seed: int
+    methods: Methods = field(default_factory=Methods)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """One row of history.csv: means over the epoch; top-1 as fractions."""
+
+    stage: str
+    epoch: int
+    loss: float
+    top1: float
+    val_loss: float
+    val_top1: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where a stage stands: what a checkpoint holds beside the weights.
+
+    Attributes:
+        epochs: how many there will be: the stage's, or as many as its time allows.
+        seconds: spent so far, over all resumes.
+    """
+
+    history: tuple[Epoch, ...] = ()
+    best_loss: float = float("inf")
+    stage: Stage | None = None
+    epochs: int = 0
+    seconds: float = 0.0
+
+    def stalled(self, patience: int) -> bool:
+        """Whether none of the last `patience` epochs had the stage's lowest validation loss."""
+        losses = [row.val_loss for row in self.history]
+        return bool(losses) and len(losses) - 1 - losses.index(min(losses)) > patience
