@@ -81,7 +81,11 @@ class Model:
 
     def infer(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Pixels already at the model's size (uint8 [height, width, channels]) -> float32 [outputs]."""
-        return self.backend.dequantize(self.backend.invoke(to_tensor(pixels, self._table)))
+        return self.backend.dequantize(self.backend.invoke(self.feed(pixels)))
+
+    def feed(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+        """Pixels at the model's size, or the bytes of a code, -> the input tensor's values, same shape."""
+        return to_tensor(pixels, self._table)
 
     def verify(self) -> Verified:
         """Replay the contract's golden inputs and compare with the outputs the file gave where it was made.
@@ -95,7 +99,7 @@ class Model:
             raise ModelFileError("the contract holds no golden outputs: make the file anew with `edgesdk convert`")
         largest: float | None = 0.0
         for item in golden:
-            output = self.infer(fit_frame(item.frame(self.contract.input), self.contract.input))
+            output = self.infer(item.pixels(self.contract.input))[:: item.stride]
             expected = item.expected()
             if output.shape != expected.shape:
                 raise BackendError(f"the model gave {output.size} outputs, its golden output has {expected.size}")

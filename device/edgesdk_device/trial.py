@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgesdk.choice import Trial, name_runtime
-from edgesdk.contract import blocks_frame, decode_value
+from edgesdk.contract import decode_value
 from edgesdk.errors import BackendError
 from edgesdk_device.apart import Apart, answer_apart
 from edgesdk_device.backends import Delegate
@@ -119,8 +119,7 @@ class _Process:
         self.model = Model(
             path, backend=backend, threads=threads, delegate=None if delegate is None else Delegate(**delegate)
         )
-        result = self.model.verify()
-        self.model.backend.set_input(self.model.prepare(blocks_frame(0, 480, 640)))
+        result = self.model.verify()  # its last input stays, for the blocks
         return Trial(
             backend=backend,
             threads=threads,

@@ -26,15 +26,20 @@ def build_metadata(contract: Contract) -> bytes:
     builder = flatbuffers.Builder(1024)
     image, output = contract.input, contract.output
 
-    color_space = _RGB if image.color == "rgb" else _GRAYSCALE
-    content = _content(builder, _IMAGE, _table(builder, {0: ("uint8", color_space)}))
+    if image.color == "latent":
+        name, described_as = "code", "a picture's code"
+        content = _content(builder, _FEATURE, _table(builder, {}))
+    else:
+        name, described_as = "image", f"{image.color} picture, {image.resize}"
+        color_space = _RGB if image.color == "rgb" else _GRAYSCALE
+        content = _content(builder, _IMAGE, _table(builder, {0: ("uint8", color_space)}))
     normalization = _table(builder, {0: _floats(builder, [image.mean]), 1: _floats(builder, [image.std])})
     unit = _table(builder, {0: ("uint8", _NORMALIZATION), 1: normalization})
     low, high = (0 - image.mean) / image.std, (255 - image.mean) / image.std
     stats = _table(builder, {0: _floats(builder, [high]), 1: _floats(builder, [low])})
     input_tensor = _table(
         builder,
-        {0: "image", 1: f"{image.color} picture, {image.resize}", 3: content, 4: _offsets(builder, [unit]), 5: stats},
+        {0: name, 1: described_as, 3: content, 4: _offsets(builder, [unit]), 5: stats},
     )
 
     files = []

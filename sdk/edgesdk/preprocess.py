@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesdk.errors import DataError
-from edgesdk.spec import Color, ModelSpec, shown
+from edgesdk.spec import ModelSpec, shown
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -33,8 +33,9 @@ class ImageInput:
 
     Attributes:
         height, width: of the input tensor, in pixels.
-        channels: 3 for "rgb", 1 for "gray".
-        color: channel order of the input tensor.
+        channels: 3 for "rgb", 1 for "gray", any for "latent".
+        color: channel order of the input tensor; "latent" is a code, which comes as bytes: those of a
+            codec have 128 added, those of a generator are value * std + mean.
         resize: "crop" takes the largest centred part of the input's shape, "squash" ignores the frame's shape,
             "letterbox" shows the whole frame and fills the rest with the mean.
         interpolation: "linear" (frames over 4 times too large are box-averaged by a whole factor first) or "nearest".
@@ -44,7 +45,7 @@ class ImageInput:
     height: int
     width: int
     channels: int = 3
-    color: Color = "rgb"
+    color: Literal["rgb", "gray", "latent"] = "rgb"
     resize: Resize = "crop"
     interpolation: Literal["linear", "nearest"] = "linear"
     mean: float = 128.0
@@ -53,7 +54,7 @@ class ImageInput:
     def __post_init__(self) -> None:
         if not (1 <= self.height <= 4096 and 1 <= self.width <= 4096):
             raise ValueError(f"input size is {self.height}x{self.width}, expected 1 to 4096 pixels a side")
-        if self.channels != {"rgb": 3, "gray": 1}[self.color]:
+        if self.channels != {"rgb": 3, "gray": 1}.get(self.color, self.channels):
             raise ValueError(f"{self.color} input with {self.channels} channels, expected rgb with 3 or gray with 1")
         if not self.std > 0:
             raise ValueError(f"std is {self.std}, expected a number above 0")
@@ -137,6 +138,8 @@ def fit_frame(frame: npt.NDArray[Any], image_input: ImageInput, out: Pixels | No
         raise ValueError(f"frame has shape {frame.shape}, expected [height, width, 3] in BGR order, or grey [h, w]")
 
     height, width = image_input.height, image_input.width
+    if image_input.color == "latent":
+        raise ValueError("the model takes a code, not a frame: a codec's with Codec.decode, others with Generator")
     if image_input.resize == "crop":
         frame = _center_crop(frame, height, width)
     if image_input.resize == "letterbox":
