@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from edgesdk import runapp
+from edgesdk import generativecommands, runapp
 from edgesdk.choice import name_place, name_runtime
 from edgesdk.errors import EdgeSDKError
+from edgesdk.generation import is_generated
 from edgesdk.parser import build_parser
 from edgesdk.progress import remark
 from edgesdk.runfolder import name_run_folder
@@ -52,11 +53,14 @@ def train(options: argparse.Namespace) -> int:
     """`edgesdk train`."""
     from edgesdk import verbs
 
+    if generativecommands.generates(options):
+        return generativecommands.train(options)
     done = verbs.train(
         options.data,
         **_network(options),
         **_learning(options),
         weights=options.weights,
+        init_from=options.init_from,
         resume=options.resume,
         out=options.out,
         quiet=options.quiet,
@@ -78,6 +82,8 @@ def convert(options: argparse.Namespace) -> int:
     """`edgesdk convert`."""
     from edgesdk import report, verbs
 
+    if is_generated(options.model):
+        return generativecommands.convert(options)
     made = verbs.convert(
         options.model,
         **_network(options),
@@ -218,7 +224,7 @@ def _learning(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "transfer": options.transfer,
         "epochs": options.epochs,
-        "batch": options.batch,
+        "batch": options.batch or 32,
         "seed": options.seed,
         "flip": not options.no_flip,
     }
@@ -270,6 +276,8 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "inspect": inspect,
     "bench": bench,
     "run": runapp.run,
+    "generate": generativecommands.generate,
+    "augment": generativecommands.augment,
     "doctor": doctor,
 }
 

@@ -329,4 +329,5 @@ def normal_bytes(seed: int, height: int, width: int, channels: int) -> Pixels:
     entries = height * width * channels
     stream = b"".join(hashlib.sha256(f"edgesdk:{seed}:{i}".encode()).digest() for i in range(-(-entries // 8)))
     sums = np.frombuffer(stream, np.uint8).reshape(-1, 4).sum(1, dtype=np.int32)[:entries]
-    return (128 + (sums - 510) * 32 // 148).clip(0, 255).astype(np.uint8).reshape(height, width, channels)
+    code: Pixels = (128 + (sums - 510) * 32 // 148).clip(0, 255).astype(np.uint8)
+    return code.reshape(height, width, channels)

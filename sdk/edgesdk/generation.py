@@ -112,11 +112,38 @@ class Generated:
         return self.spec.arch in AUTOENCODERS
 
 
+@dataclass(frozen=True, kw_only=True)
+class Augmented:
+    """A classifier that learned a few labelled pictures, without and with generated ones beside them.
+
+    Attributes:
+        path: the folder with both runs and the generated pictures.
+        labels, count: labelled and generated pictures of each class.
+        n: test pictures, all real.
+        ci95_without, ci95_with: Wilson intervals of the top-1.
+    """
+
+    path: str
+    arch: str
+    labels: int
+    count: int
+    n: int
+    top1_without: float
+    top1_with: float
+    ci95_without: tuple[float, float]
+    ci95_with: tuple[float, float]
+
+    @property
+    def verdict(self) -> str:
+        """That they helped or harmed, or neither, where the intervals overlap."""
+        if self.ci95_with[0] > self.ci95_without[1]:
+            return "helped"
+        return "harmed" if self.ci95_with[1] < self.ci95_without[0] else "made no difference that is sure"
+
+
 def code_input(latent: int) -> ImageInput:
     """The input of a decoder or generator: [1, 1, latent] bytes, each (byte - 128) / 32."""
-    return ImageInput(
-        height=1, width=1, channels=latent, color="latent", resize="squash", mean=CODE_MEAN, std=CODE_STD
-    )
+    return ImageInput(height=1, width=1, channels=latent, color="latent", resize="squash", mean=CODE_MEAN, std=CODE_STD)
 
 
 def is_generated(folder: Path | str | None) -> bool:

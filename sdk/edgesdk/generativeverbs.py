@@ -1,19 +1,15 @@
 """The verbs of networks that generate: train one, convert it, make pictures with it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edgesdk.converted import Converted
 from edgesdk.data import Dataset, read_dataset, read_photos
 from edgesdk.errors import DataError
-from edgesdk.generation import GENERATIVE, Generated, Generation, read_generated, require_finished
+from edgesdk.generation import BODY_FILE, GENERATIVE, Augmented, Generated, Generation, require_finished
 from edgesdk.preprocess import Resize, input_of
 from edgesdk.recipe import Io, Precision, Recipe
 from edgesdk.runfolder import name_run_folder
-from edgesdk.spec import make_spec
-
-if TYPE_CHECKING:
-    from edgesdk_train.augmentation import Augmented
+from edgesdk.spec import ModelSpec, make_spec
 
 PARTS = {True: ("encoder", "decoder"), False: ("generator",)}
 
@@ -117,11 +113,12 @@ def convert_generative(
     )
 
 
-def generate(run: Path | str, *, count: int = 64, seed: int = 0, out: Path | str | None = None) -> Path:
-    """Make pictures of random codes with a run's decoder or generator.
+def generate(model: Path | str, *, count: int = 64, seed: int = 0, out: Path | str | None = None) -> Path:
+    """Make pictures of random codes, one PNG each.
 
     Args:
-        out: a folder for one PNG a picture; `<run>.pictures` in the working folder if None.
+        model: a run folder, or the .tflite of its decoder or generator, which needs no TensorFlow.
+        out: the pictures' folder; `<model>.pictures` in the working folder if None.
 
     Returns:
         The folder.
@@ -131,11 +128,16 @@ def generate(run: Path | str, *, count: int = 64, seed: int = 0, out: Path | str
     """
     if count < 1:
         raise ValueError(f"count is {count}, expected at least 1")
-    require_finished(run)
-    from edgesdk_train.augmentation import write_pictures
+    folder = Path(out) if out is not None else Path(f"{Path(model).stem}.pictures")
+    if Path(model).suffix == ".tflite":
+        from edgesdk_device.generator import write_pictures
 
-    folder = Path(out) if out is not None else Path(f"{Path(run).stem}.pictures")
-    write_pictures(Path(run), folder, count, seed)
+        write_pictures(Path(model), folder, count, seed)
+        return folder
+    run = require_finished(model)
+    from edgesdk_train.augmentation import write_pictures as write_run
+
+    write_run(Path(model), run, folder, count, seed)
     return folder
 
 
@@ -150,7 +152,7 @@ def augment(
     seed: int = 0,
     out: Path | str | None = None,
     quiet: bool = True,
-) -> "Augmented":
+) -> Augmented:
     """Learn a small labelled set without and with generated pictures, and measure whether these helped.
 
     Args:
@@ -186,8 +188,11 @@ def augment(
     )
 
 
-def body_of(run: Path | str, arch: str | None, width: float | None, res: int | None) -> tuple[str, float, int]:
-    """The network (arch, width, res) of a run, whose body a classifier begins with.
+def find_body(run: Path | str, arch: str | None, width: float | None, res: int | None) -> tuple[ModelSpec, str]:
+    """The network of a run, and the path of its body's weights: what a classifier begins with.
+
+    Args:
+        arch, width, res: what was said beside it, None where nothing was.
 
     Raises:
         RunError: if the run is missing or unfinished.
@@ -197,7 +202,7 @@ def body_of(run: Path | str, arch: str | None, width: float | None, res: int | N
     for name, asked in {"arch": arch, "width": width, "res": res}.items():
         if asked is not None and asked != getattr(spec, name):
             raise ValueError(f"{name} is {asked}, {run} learned {spec.name}: leave --{name} out")
-    return spec.arch, spec.width, spec.res
+    return spec, str(Path(run) / BODY_FILE)
 
 
 def _read(data: Path | str) -> Dataset:
@@ -208,6 +213,3 @@ def _read(data: Path | str) -> Dataset:
         if not Path(data).is_dir():
             raise
         return read_photos(data)
-
-
-__all__ = ["augment", "body_of", "convert_generative", "generate", "read_generated", "train_generative"]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from edgesdk import __version__
+from edgesdk import __version__, generativecommands
 from edgesdk.recipe import RECIPES
 from edgesdk.spec import ARCHITECTURES, DEFAULT_ARCH
 
@@ -52,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_network(command)
     command.add_argument("--weights", default="none", metavar="W", help="imagenet, a Keras .h5 file or none (default)")
     _add_learning(command)
+    generativecommands.add_training(command)
     command.add_argument("--resume", action="store_true", help="continue what was interrupted in the run folder")
     command.add_argument("-o", "--out", type=Path, metavar="RUN", help="run folder (default: named by model and data)")
 
@@ -176,6 +177,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_decisions(command)
     _add_sinks(command)
 
+    generativecommands.add_commands(add)
+
     command = add("doctor", "say what works here and how to get the rest", "edgesdk doctor model.tflite")
     command.add_argument(
         "file",
@@ -217,7 +220,7 @@ def _add_learning(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--epochs", type=int, metavar="N", help="default: by the amount of data; 0 takes the weights as they are"
     )
-    command.add_argument("--batch", type=int, default=32, metavar="N", help="images a step (default 32)")
+    command.add_argument("--batch", type=int, metavar="N", help="images a step (default 32; 128 to generate)")
     command.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random (default 0)")
     command.add_argument("--no-flip", action="store_true", help="a mirrored photo would be another class")
 

@@ -12,6 +12,7 @@ from edgesdk import modelfile
 from edgesdk.choice import name_runtime
 from edgesdk.conversion import convert
 from edgesdk.data import read_dataset
+from edgesdk.generativeverbs import find_body
 from edgesdk.measurement import Measurement, OnAndroid, Refused
 from edgesdk.preprocess import Resize, input_of
 from edgesdk.results import Check, Verified
@@ -35,6 +36,7 @@ def train(
     width: float = 1.0,
     res: int | None = None,
     weights: str = "none",
+    init_from: Path | str | None = None,
     transfer: Transfer = "auto",
     epochs: int | None = None,
     batch: int = 32,
@@ -49,6 +51,10 @@ def train(
 
     Args:
         data: None with `epochs=0`: published weights as they are, with the classes that they tell apart.
+        arch: of a network that generates, what is learned here is the classifier that its encoder or discriminator
+            becomes; `train_generative` learns the network itself.
+        init_from: a run folder of `train_generative`, whose encoder or discriminator the classifier begins with; "none"
+            is as None.
         out: the run folder; `<model>_<data>.run` in the working folder if None.
 
     Returns:
@@ -57,6 +63,12 @@ def train(
     Raises:
         EdgeSDKError, ValueError: one sentence each.
     """
+    if init_from not in (None, "none"):
+        if weights != "none":
+            raise ValueError("--init-from and --weights both say what to begin with: leave out one of them")
+        said = (None if arch == DEFAULT_ARCH else arch), (None if width == 1 else width)
+        body, weights = find_body(init_from, *said, res)
+        arch, width, res = body.arch, body.width, body.res
     spec = make_spec(arch, width, res)
     learning = Learning(transfer=transfer, epochs=epochs, batch=batch, seed=seed, flip=flip)
     if data is None:

@@ -135,4 +135,5 @@ def feature_comparison(discriminator: Any, pixels: Pixels, image_input: ImageInp
 def to_pixels(values: Any, image_input: ImageInput) -> Pixels:
     """A network's pictures, float [n, h, w, c], as bytes."""
     scaled = np.asarray(values) * image_input.std + image_input.mean
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    pixels: Pixels = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    return pixels

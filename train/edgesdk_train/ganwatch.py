@@ -70,7 +70,7 @@ def _imbalance(rows: Sequence[Row]) -> str:
         right = 100 * min(last[-1]["real_right"], last[-1]["fake_right"])
         return f"the discriminator is right of {right:.0f} % of the real and the generated pictures: it has won"
     if all(row["fake_right"] < TOO_WRONG for row in last):
-        return f"the discriminator finds out {100 * last[-1]['fake_right']:.0f} % of the generated pictures: it has lost"
+        return f"the discriminator finds {100 * last[-1]['fake_right']:.0f} % of the generated ones out: it has lost"
     return ""
 
 

@@ -75,8 +75,8 @@ def learn_generated(
     different = len({photo.digest for photo in dataset.photos})
     if different < FEWEST_PICTURES:
         raise DataError(
-            f"{dataset.name} has {different} different picture{'s' * (different != 1)}, {spec.arch} would learn them by "
-            f"heart: expected at least {FEWEST_PICTURES}, thousands are better"
+            f"{dataset.name} has {different} different picture{'s' * (different != 1)}, which {spec.arch} would "
+            f"learn by heart: expected at least {FEWEST_PICTURES}, thousands are better"
         )
     dataset = split_dataset(dataset)
     labelled_classes = dataset.classes if len(dataset.classes) > 1 else ()

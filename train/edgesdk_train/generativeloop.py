@@ -97,7 +97,8 @@ def learn_epochs(
 def unit_codes(seed: int, n: int, latent: int) -> npt.NDArray[np.float32]:
     """Codes drawn from a unit Gaussian, [n, 1, 1, latent], at the steps and within the reach of the decoder's bytes."""
     drawn = np.random.default_rng(seed).standard_normal((n, 1, 1, latent))
-    return (np.round(drawn * 32).clip(-128, 127) / 32).astype(np.float32)
+    codes: npt.NDArray[np.float32] = (np.round(drawn * 32).clip(-128, 127) / 32).astype(np.float32)
+    return codes
 
 
 def _save_checkpoint(path: Path, learner: Learner, rows: Sequence[Row]) -> None:

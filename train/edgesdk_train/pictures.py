@@ -73,7 +73,7 @@ def write_latent_map(
     colors = mpl.colormaps["tab10" if len(classes) <= 10 else "tab20"]
     for index, name in enumerate(classes or ("",)):
         own = points[labels == index] if classes else points
-        axes.scatter(*own.T, s=5, alpha=0.6, color=colors(index % colors.N), label=name)
+        axes.plot(*own.T, ".", ms=3, alpha=0.6, color=colors(index % colors.N), label=name)
     axes.set(title=title)
     if len(classes) > 1:
         figure.legend(loc="outside right center", frameon=False, markerscale=3)
