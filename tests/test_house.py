@@ -24,6 +24,7 @@ LAZY_HOME = {
     "verbs.py",
     "codecverbs.py",
     "codeccommands.py",
+    "generativeverbs.py",
     "conversion.py",
     "evidence.py",
     "foreign.py",

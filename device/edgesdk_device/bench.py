@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from edgesdk import modelfile
 from edgesdk.choice import name_runtime
-from edgesdk.contract import Contract, blocks_frame, decode_value
+from edgesdk.contract import Contract, Golden, blocks_frame, decode_value
 from edgesdk.data import Dataset, load_images, read_dataset
 from edgesdk.errors import BackendError, DataError
 from edgesdk.measurement import Measurement, Refused
@@ -82,15 +82,14 @@ def measure(
     Raises:
         EdgeSDKError: if the runtime or the delegate refuses the file or gives other outputs than its golden ones.
     """
-    frames = [blocks_frame(seed, FRAME_HEIGHT, FRAME_WIDTH) for seed in range(CYCLED_FRAMES)]
     start = time.perf_counter()
     with Model(path, backend=backend, threads=threads, delegate=delegate) as model:
         load_ms = (time.perf_counter() - start) * 1e3
-        runtime = model.backend
-        runtime.set_input(model.prepare(frames[0]))
+        runtime, prepare = model.backend, _preparer(model)
+        runtime.set_input(prepare(0))
         first_invoke_ms = _timed(runtime.run)
         difference = model.require_agreement().max_difference if model.contract.golden else None
-        runtime.set_input(model.prepare(frames[0]))
+        runtime.set_input(prepare(0))
         count, seconds = (QUICK_SAMPLES, QUICK_SECONDS) if quick else (FULL_SAMPLES, FULL_SECONDS)
         for _ in range(WARMUP):
             runtime.run()
@@ -99,8 +98,7 @@ def measure(
         cpu_over_wall = (time.process_time() - cpu) / (time.perf_counter() - wall)
 
         def frame_to_label(index: int) -> int:
-            values = model.prepare(frames[index % CYCLED_FRAMES])
-            return int(runtime.dequantize(runtime.invoke(values)).argmax())
+            return int(runtime.dequantize(runtime.invoke(prepare(index))).argmax())
 
         frame_ms = _sample(frame_to_label, count, seconds)
         peak = peak_rss_bytes()
@@ -132,6 +130,16 @@ def measure(
         warnings=_warnings(runtime.delegated_nodes, cpu_over_wall, threads, invoke_ms, quick=quick, golden=difference),
         samples_ms=tuple(round(value, 5) for value in invoke_ms),
     )
+
+
+def _preparer(model: Model) -> Callable[[int], npt.NDArray[Any]]:
+    """A function that prepares a camera's frame of an index, or feeds a code where the model takes one."""
+    image = model.contract.input
+    if image.color == "latent":
+        codes = [Golden(generator="normal", seed=seed).pixels(image) for seed in range(CYCLED_FRAMES)]
+        return lambda index: model.feed(codes[index % CYCLED_FRAMES])
+    frames = [blocks_frame(seed, FRAME_HEIGHT, FRAME_WIDTH) for seed in range(CYCLED_FRAMES)]
+    return lambda index: model.prepare(frames[index % CYCLED_FRAMES])
 
 
 def _measure_apart(

@@ -81,7 +81,11 @@ class Model:
 
     def infer(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Pixels already at the model's size (uint8 [height, width, channels]) -> float32 [outputs]."""
-        return self.backend.dequantize(self.backend.invoke(to_tensor(pixels, self._table)))
+        return self.backend.dequantize(self.backend.invoke(self.feed(pixels)))
+
+    def feed(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+        """Pixels at the model's size, or the bytes of a code, -> the input tensor's values, same shape."""
+        return to_tensor(pixels, self._table)
 
     def verify(self) -> Verified:
         """Replay the contract's golden inputs and compare with the outputs the file gave where it was made.

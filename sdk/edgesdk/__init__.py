@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from edgesdk.contract import Contract as Contract
     from edgesdk.converted import Converted as Converted
     from edgesdk.errors import EdgeSDKError as EdgeSDKError
+    from edgesdk.generation import Augmented as Augmented
+    from edgesdk.generation import Generated as Generated
+    from edgesdk.generativeverbs import augment as augment
+    from edgesdk.generativeverbs import convert_generative as convert_generative
+    from edgesdk.generativeverbs import generate as generate
+    from edgesdk.generativeverbs import train_generative as train_generative
     from edgesdk.measurement import Measurement as Measurement
     from edgesdk.modelfile import ModelFile as ModelFile
     from edgesdk.preprocess import ImageInput as ImageInput
@@ -46,6 +52,8 @@ if TYPE_CHECKING:
     from edgesdk_device.cameras import open_source as open_source
     from edgesdk_device.classifier import Classifier as Classifier
     from edgesdk_device.codec import Codec as Codec
+    from edgesdk_device.generator import Encoder as Encoder
+    from edgesdk_device.generator import Generator as Generator
     from edgesdk_device.stream import Answer as Answer
     from edgesdk_device.stream import Stream as Stream
 
@@ -53,6 +61,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Answer": "edgesdk_device.stream",
+    "Augmented": "edgesdk.generation",
     "Camera": "edgesdk_device.cameras",
     "CaptureOptions": "edgesdk_device.cameras",
     "Check": "edgesdk.results",
@@ -63,7 +72,10 @@ _HOMES = {
     "Converted": "edgesdk.converted",
     "Delegate": "edgesdk_device.backends",
     "EdgeSDKError": "edgesdk.errors",
+    "Encoder": "edgesdk_device.generator",
     "Frame": "edgesdk_device.cameras",
+    "Generated": "edgesdk.generation",
+    "Generator": "edgesdk_device.generator",
     "ImageInput": "edgesdk.preprocess",
     "Measurement": "edgesdk.measurement",
     "Methods": "edgesdk.runfolder",
@@ -73,18 +85,22 @@ _HOMES = {
     "Run": "edgesdk.runfolder",
     "Stream": "edgesdk_device.stream",
     "Verified": "edgesdk.results",
+    "augment": "edgesdk.generativeverbs",
     "bench": "edgesdk.verbs",
     "bench_android": "edgesdk.verbs",
     "compress": "edgesdk.codecverbs",
     "convert": "edgesdk.verbs",
     "decompress": "edgesdk.codecverbs",
+    "convert_generative": "edgesdk.generativeverbs",
     "doctor": "edgesdk.verbs",
+    "generate": "edgesdk.generativeverbs",
     "inspect": "edgesdk.verbs",
     "inspect_run": "edgesdk.verbs",
     "open_source": "edgesdk_device.cameras",
     "run": "edgesdk.verbs",
     "train": "edgesdk.verbs",
     "train_codec": "edgesdk.codecverbs",
+    "train_generative": "edgesdk.generativeverbs",
     "verify": "edgesdk.verbs",
 }
 __all__ = ["__version__", *sorted(_HOMES)]

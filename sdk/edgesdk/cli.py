@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from edgesdk import codeccommands, runapp
+from edgesdk import codeccommands, generativecommands, runapp
 from edgesdk.choice import name_place, name_runtime
 from edgesdk.errors import EdgeSDKError
+from edgesdk.generation import is_generated
 from edgesdk.parser import build_parser
 from edgesdk.progress import remark
 from edgesdk.runfolder import Methods, name_run_folder
@@ -55,6 +56,8 @@ def train(options: argparse.Namespace) -> int:
     if options.arch in codecverbs.CODECS or options.camera is not None:
         return codeccommands.train(options)
 
+    if generativecommands.generates(options):
+        return generativecommands.train(options)
     done = verbs.train(
         options.data,
         **_network(options),
@@ -64,6 +67,7 @@ def train(options: argparse.Namespace) -> int:
         time_budget=options.time_budget,
         tensorboard=options.tensorboard,
         weights=options.weights,
+        init_from=options.init_from,
         resume=options.resume,
         out=options.out,
         quiet=options.quiet,
@@ -85,6 +89,8 @@ def convert(options: argparse.Namespace) -> int:
     """`edgesdk convert`."""
     from edgesdk import report, verbs
 
+    if is_generated(options.model):
+        return generativecommands.convert(options)
     made = verbs.convert(
         options.model,
         **_network(options),
@@ -239,7 +245,7 @@ def _learning(options: argparse.Namespace) -> dict[str, Any]:
         "transfer": options.transfer,
         "cut": options.cut,
         "epochs": options.epochs,
-        "batch": options.batch,
+        "batch": options.batch or 32,
         "seed": options.seed,
         "flip": not options.no_flip,
     }
@@ -305,6 +311,8 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "run": run,
     "compress": codeccommands.compress,
     "decompress": codeccommands.decompress,
+    "generate": generativecommands.generate,
+    "augment": generativecommands.augment,
     "doctor": doctor,
 }
 

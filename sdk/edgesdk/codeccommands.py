@@ -31,7 +31,6 @@ def add_commands(add: Add) -> None:
 def add_training(command: argparse.ArgumentParser) -> None:
     """What `edgesdk train` takes for a codec beside its other options."""
     command.add_argument("--camera", type=Path, metavar="VIDEO", help="a fixed camera's video (--arch compressor)")
-    command.add_argument("--init-from", metavar="CODEC", help="a codec to go on from (--arch compressor)")
     command.add_argument("--steps", type=int, default=0, metavar="N", help="of a codec's learning (default: by kind)")
 
 

@@ -31,10 +31,18 @@ Fraction = float  # a name of its own, because a field below is called float
 
 @dataclass(frozen=True, kw_only=True)
 class Output:
-    """What the model's output means: `kind`, and one label an entry where it classifies."""
+    """What the model's output means.
+
+    Attributes:
+        kind: what the entries are.
+        labels: one an entry where it classifies.
+        mean, std: of an image, whose bytes are value * std + mean.
+    """
 
     kind: Literal["probabilities", "logits", "latent", "image"] = "probabilities"
     labels: tuple[str, ...] = ()
+    mean: float = 128.0
+    std: float = 1.0
 
     @property
     def classifies(self) -> bool:
@@ -124,15 +132,15 @@ class Golden:
     """One input with the output the file gave where it was made.
 
     Attributes:
-        generator: "blocks" (a picture of 16x16 blocks whose bytes are SHA-256 of seed and counter), "png", or "code" (a
-            codec's code of small numbers, from the same bytes).
+        generator: "blocks" (a picture of 16x16 blocks whose bytes are SHA-256 of seed and counter), "png", "code" (a
+            codec's code of small numbers, from the same bytes) or "normal" (a code as a generator takes it, too).
         seed: of the generator.
         png: base64 of a small PNG, which goes through the whole preprocessing.
         output: base64 of the flat output, little-endian float32, dequantized.
         stride: `output` holds every so manieth entry: pictures and codes have many.
     """
 
-    generator: Literal["blocks", "png", "code"]
+    generator: Literal["blocks", "png", "code", "normal"]
     seed: int = 0
     png: str = ""
     output: str = ""
@@ -146,6 +154,8 @@ class Golden:
         """What the model is fed, before the value table: uint8 [height, width, channels]."""
         if self.generator == "code":
             return code_bytes(self.seed, *image_input.shape)
+        if self.generator == "normal":
+            return normal_bytes(self.seed, *image_input.shape)
         return fit_frame(self.frame(image_input), image_input)
 
     def frame(self, image_input: ImageInput) -> Pixels:
@@ -311,3 +321,16 @@ def code_bytes(seed: int, height: int, width: int, channels: int) -> Pixels:
     order = np.arange(height * width * channels)
     small = blocks[order % 768] ^ blocks[order // 768 % 768]
     return np.where(small < 32, 125 + small % 7, 128).astype(np.uint8).reshape(height, width, channels)
+
+
+def normal_bytes(seed: int, height: int, width: int, channels: int) -> Pixels:
+    """A code any language can make again, about normal with mean 128 and deviation 32: sums of four of `seed`'s bytes.
+
+    Returns:
+        uint8 [height, width, channels].
+    """
+    entries = height * width * channels
+    stream = b"".join(hashlib.sha256(f"edgesdk:{seed}:{i}".encode()).digest() for i in range(-(-entries // 8)))
+    sums = np.frombuffer(stream, np.uint8).reshape(-1, 4).sum(1, dtype=np.int32)[:entries]
+    code: Pixels = (128 + (sums - 510) * 32 // 148).clip(0, 255).astype(np.uint8)
+    return code.reshape(height, width, channels)

@@ -15,6 +15,7 @@ from edgesdk.data import Dataset, read_dataset, split_dataset
 from edgesdk.errors import RunError
 from edgesdk.evidence import gather_evidence
 from edgesdk.foreign import Values, convert_foreign, is_foreign
+from edgesdk.generation import is_generated
 from edgesdk.preprocess import ImageInput, Resize, input_of
 from edgesdk.progress import remark
 from edgesdk.recipe import RECIPES, Io, Precision, Quantizer, Recipe, Repair
@@ -76,6 +77,8 @@ def convert(
     Raises:
         EdgeSDKError, ValueError: one sentence each; nothing is left under the final name.
     """
+    if model is not None and is_generated(model):
+        raise RunError(f"{model} makes pictures, which takes several files: convert it with convert_generative")
     asked = _recipe(
         recipe,
         {

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from edgesdk.contract import Attempt, Ran
+from edgesdk.preprocess import ImageInput
 from edgesdk.tables import columns
 from edgesdk.verbs import Inspected
 
@@ -87,7 +88,7 @@ def _facts(found: Inspected) -> dict[str, str]:
     image, labels, proved, source = contract.input, contract.output.labels, contract.measured.accuracy, contract.source
     facts |= {
         "made from": f"{contract.name}, weights {source.weights}, data {source.dataset or 'none'}",
-        "input": f"{image.height}x{image.width} {image.color}, {image.resize}, (byte - {image.mean:g}) / {image.std:g}",
+        "input": f"{_describe_input(image)}, (byte - {image.mean:g}) / {image.std:g}",
         "output": contract.output.kind,
         "precision": f"{contract.recipe.precision}, input and output {contract.recipe.io}",
         "gzipped": f"{contract.measured.gzip_bytes:,}",
@@ -101,6 +102,12 @@ def _facts(found: Inspected) -> dict[str, str]:
         facts["top-1"] = f"{100 * proved.final:.1f} % of {proved.n} images, network {100 * proved.float:.1f} %"
         facts["agreement"] = f"{100 * proved.agreement:.1f} %"
     return facts
+
+
+def _describe_input(image: ImageInput) -> str:
+    if image.color == "latent":
+        return f"a code, {image.height}x{image.width}x{image.channels}"
+    return f"{image.height}x{image.width} {image.color}, {image.resize}"
 
 
 def _describe_run(ran: Ran) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from edgesdk import __version__, codeccommands
+from edgesdk import __version__, codeccommands, generativecommands
 from edgesdk.methodsparser import add_methods
 from edgesdk.recipe import RECIPES
 from edgesdk.spec import ARCHITECTURES, DEFAULT_ARCH
@@ -55,9 +55,16 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_network(command)
     command.add_argument("--weights", default="none", metavar="W", help="imagenet, a Keras .h5 file or none (default)")
+    command.add_argument(
+        "--init-from",
+        metavar="RUN",
+        help="begin with another's encoder or discriminator: the run folder of a network that generates (none: random "
+        "weights), or for --arch compressor a codec",
+    )
     _add_learning(command)
     codeccommands.add_training(command)
     add_methods(command)
+    generativecommands.add_training(command)
     command.add_argument("--resume", action="store_true", help="continue what was interrupted in the run folder")
     command.add_argument("-o", "--out", type=Path, metavar="RUN", help="run folder (default: named by model and data)")
 
@@ -193,6 +200,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_sinks(command)
 
     codeccommands.add_commands(add)
+    generativecommands.add_commands(add)
 
     command = add("doctor", "say what works here and how to get the rest", "edgesdk doctor model.tflite")
     command.add_argument(
@@ -237,7 +245,7 @@ def _add_learning(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--epochs", type=int, metavar="N", help="default: by the amount of data; 0 takes the weights as they are"
     )
-    command.add_argument("--batch", type=int, default=32, metavar="N", help="images a step (default 32)")
+    command.add_argument("--batch", type=int, metavar="N", help="images a step (default 32; 128 to generate)")
     command.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random (default 0)")
     command.add_argument("--no-flip", action="store_true", help="a mirrored photo would be another class")
 

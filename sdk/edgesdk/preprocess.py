@@ -34,7 +34,8 @@ class ImageInput:
     Attributes:
         height, width: of the input tensor, in pixels.
         channels: 3 for "rgb", 1 for "gray", any for "latent".
-        color: channel order of the input tensor; "latent" is a codec's code, which comes as it is, 128 added.
+        color: channel order of the input tensor; "latent" is a code, which comes as bytes: those of a
+            codec have 128 added, those of a generator are value * std + mean.
         resize: "crop" takes the largest centred part of the input's shape, "squash" ignores the frame's shape,
             "letterbox" shows the whole frame and fills the rest with the mean.
         interpolation: "linear" (frames over 4 times too large are box-averaged by a whole factor first) or "nearest".
@@ -138,7 +139,7 @@ def fit_frame(frame: npt.NDArray[Any], image_input: ImageInput, out: Pixels | No
 
     height, width = image_input.height, image_input.width
     if image_input.color == "latent":
-        raise ValueError("the model takes a codec's code, not a frame: use Codec.decode")
+        raise ValueError("the model takes a code, not a frame: a codec's with Codec.decode, others with Generator")
     if image_input.resize == "crop":
         frame = _center_crop(frame, height, width)
     if image_input.resize == "letterbox":

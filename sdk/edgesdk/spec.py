@@ -49,6 +49,11 @@ ARCHITECTURES: dict[str, Shown] = {
     "resnet50": Shown(),
     "resnet101": Shown(),
     "resnet152": Shown(),
+    "autoencoder": Shown(res=28, color="gray", smallest=8),
+    "autoencoder_dense": Shown(res=28, color="gray", smallest=8),
+    "vae": Shown(res=28, color="gray", smallest=8),
+    "gan": Shown(res=28, color="gray", smallest=8),
+    "dcgan": Shown(res=28, color="gray", smallest=8),
 }
 DEFAULT_ARCH = "mobilenet_v1"
 LARGEST_RES = 2048

@@ -14,6 +14,7 @@ from edgesdk.choice import name_runtime
 from edgesdk.conversion import convert
 from edgesdk.data import read_dataset
 from edgesdk.errors import RunError
+from edgesdk.generativeverbs import find_body
 from edgesdk.measurement import Measurement, OnAndroid, Refused
 from edgesdk.preprocess import ImageInput, Resize, fit_frame, input_of, read_photo
 from edgesdk.results import Check, Verified
@@ -50,6 +51,7 @@ def train(
     width: float = 1.0,
     res: int | None = None,
     weights: str = "none",
+    init_from: Path | str | None = None,
     transfer: Transfer = "auto",
     cut: str = "",
     epochs: int | None = None,
@@ -69,6 +71,10 @@ def train(
 
     Args:
         data: None with `epochs=0`: published weights as they are, with the classes that they tell apart.
+        arch: of a network that generates, what is learned here is the classifier that its encoder or discriminator
+            becomes; `train_generative` learns the network itself.
+        init_from: a run folder of `train_generative`, whose encoder or discriminator the classifier begins with; "none"
+            is as None.
         methods: mixing, smoothing, averaging and more; none of them if None.
         teacher: the run folder of a network of the same classes, whose answers are learned too.
         time_budget: seconds after which learning ends; 0 for no limit.
@@ -81,6 +87,12 @@ def train(
     Raises:
         EdgeSDKError, ValueError: one sentence each.
     """
+    if init_from not in (None, "none"):
+        if weights != "none":
+            raise ValueError("--init-from and --weights both say what to begin with: leave out one of them")
+        said = (None if arch == DEFAULT_ARCH else arch), (None if width == 1 else width)
+        body, weights = find_body(init_from, *said, res)
+        arch, width, res = body.arch, body.width, body.res
     spec = make_spec(arch, width, res)
     learning = Learning(
         transfer=transfer,

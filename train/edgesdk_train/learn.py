@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgesdk.atomic import make_folder, write_bytes
+from edgesdk.atomic import make_folder
 from edgesdk.contract import Source
 from edgesdk.data import Dataset, Images, load_images, remark_colors, remark_skipped, split_dataset
 from edgesdk.errors import RunError, WeightsError
@@ -20,6 +20,7 @@ from edgesdk_train.judge import evaluator
 from edgesdk_train.logs import EpochLog, write_csv
 from edgesdk_train.models import architecture, remark_channels
 from edgesdk_train.narrow import narrow, wider_spec
+from edgesdk_train.savedmodels import save_model
 from edgesdk_train.stages import run_stages
 from edgesdk_train.weights import Pretrained, find_weights, labels_of, load_weights, read_weights
 
@@ -84,7 +85,7 @@ def take_weights(spec: ModelSpec, image_input: ImageInput, *, weights: str, lear
     network = build_network(spec, weights)
     run = Run(spec=spec, classes=labels, input=image_input, source=network.source, learning=learning, data="")
     _open_folder(folder, run, resume=False)
-    _save_model(network.model, folder / MODEL_FILE)
+    save_model(network.model, folder / MODEL_FILE)
     return run
 
 
@@ -181,7 +182,7 @@ def learn(
     write_csv(folder, history)  # of a new last layer alone, no epoch was logged
     plots.draw_history(folder, history)
     pairs = plots.write_confusions(folder, dataset.classes, parts["test"].labels, probabilities.argmax(1))
-    _save_model(model, folder / MODEL_FILE)
+    save_model(model, folder / MODEL_FILE)
     run = replace(
         planned,
         top1=top1,
@@ -314,13 +315,3 @@ def _open_folder(folder: Path, planned: Run, *, resume: bool) -> Run:
         return found
     write_run(folder, planned)
     return planned
-
-
-def _save_model(model: Any, path: Path) -> None:
-    """Keras writes to a name of its own choosing; only the whole file gets the final name."""
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as aside:
-        part = Path(aside) / MODEL_FILE
-        model.save(part)
-        write_bytes(path, part.read_bytes())

@@ -32,7 +32,7 @@ def draw_history(folder: Path, history: Sequence[Epoch]) -> None:
         axes.set(title=title, xlabel="epoch")
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
-    _save(figure, folder / "learning_curve.png")
+    save_figure(figure, folder / "learning_curve.png")
 
 
 def write_confusions(
@@ -72,10 +72,11 @@ def _draw_matrix(matrix: npt.NDArray[np.int_], classes: Sequence[str], path: Pat
     axes.set(xlabel="answered", ylabel="true", title="test images")
     for i, j in np.argwhere(matrix):
         axes.text(j, i, str(matrix[i, j]), ha="center", va="center", color="white" if share[i, j] > 0.5 else "black")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def _save(figure: object, path: Path) -> None:
+def save_figure(figure: object, path: Path) -> None:
+    """A figure as a PNG."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)  # type: ignore[attr-defined]
     write_bytes(path, buffer.getvalue())

@@ -13,13 +13,17 @@ from edgesdk.progress import remark
 from edgesdk.spec import ModelSpec
 from edgesdk_train.models import (
     alexnet,
+    autoencoder,
     convnet,
+    dcgan,
+    gan,
     googlenet,
     lenet,
     mobilenet_v1,
     mobilenet_v2,
     mobilenet_v3,
     resnet,
+    vae,
     vgg,
 )
 
@@ -78,6 +82,12 @@ MODELS: dict[str, Architecture] = {
     "resnet50": Architecture(build=resnet.resnet50, paper=resnet.PAPER),
     "resnet101": Architecture(build=resnet.resnet101, paper=resnet.PAPER),
     "resnet152": Architecture(build=resnet.resnet152, paper=resnet.PAPER),
+    # Of the networks that generate, the classifier that their encoder or discriminator becomes.
+    "autoencoder": Architecture(build=autoencoder.autoencoder, paper=autoencoder.PAPER, rate=PLAIN_RATE),
+    "autoencoder_dense": Architecture(build=autoencoder.autoencoder_dense, paper=autoencoder.PAPER, rate=PLAIN_RATE),
+    "vae": Architecture(build=vae.vae, paper=vae.PAPER, rate=PLAIN_RATE),
+    "gan": Architecture(build=gan.gan, paper=gan.PAPER, rate=PLAIN_RATE),
+    "dcgan": Architecture(build=dcgan.dcgan, paper=dcgan.PAPER, rate=PLAIN_RATE),
 }
 
 
