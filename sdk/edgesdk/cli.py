@@ -14,12 +14,14 @@ from edgesdk import runapp
 from edgesdk.choice import name_place, name_runtime
 from edgesdk.errors import EdgeSDKError
 from edgesdk.parser import build_parser
-from edgesdk.progress import remark
 from edgesdk.runfolder import name_run_folder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0, 1 for an `EdgeSDKError`, 2 for wrong usage, 130 for Ctrl-C."""
+    """Run one command; returns the exit code.
+
+    0, 1 for an `EdgeSDKError`, 2 for wrong usage, 3 for `bench` that found something slower, 130 for Ctrl-C.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     options = build_parser().parse_args(arguments)
     options.typed = ["edgesdk", *arguments]
@@ -163,36 +165,9 @@ def inspect(options: argparse.Namespace) -> int:
 
 def bench(options: argparse.Namespace) -> int:
     """`edgesdk bench`."""
-    from edgesdk import report, verbs
+    from edgesdk import benchapp
 
-    if options.on is not None:
-        if options.data or options.report or options.quick:
-            raise ValueError("--on goes with neither --data nor --report nor --quick")
-        found = verbs.bench_android(
-            options.files,
-            options.on,
-            backends=options.backend,
-            threads=options.threads,
-            delegate=_delegate(options),
-        )
-        print(report.as_json(found) if options.json else report.as_android_text(found))
-        return 0
-    if options.report is not None:
-        report.check_report(options.report)
-    measured = verbs.bench(
-        options.files,
-        data=options.data,
-        backends=options.backend,
-        threads=options.threads,
-        delegate=_delegate(options),
-        quick=options.quick,
-        quiet=options.quiet,
-    )
-    print(report.as_json(measured) if options.json else report.as_text(measured))
-    if options.report is not None:
-        path = report.write_report(options.report, measured, options.typed)
-        remark(f"report: {path}", quiet=options.quiet)
-    return 0
+    return benchapp.bench(options, _delegate(options))
 
 
 def doctor(options: argparse.Namespace) -> int:
