@@ -27,7 +27,7 @@ from edgesdk_device.auto import choose
 from edgesdk_device.backends import Delegate, check_backend
 from edgesdk_device.board import board_name, conditions
 from edgesdk_device.doubts import find_doubts
-from edgesdk_device.measuring import Block, Opened
+from edgesdk_device.measuring import MEMORY, Block, Opened
 
 TOGETHER = 8  # processes that take turns; each holds its model in memory
 CAMERA_FPS = 30.0
@@ -56,12 +56,12 @@ class Extra:
 
     Attributes:
         data: labelled photos, None for no accuracy.
-        source: frames at their own pace; files and "synthetic" at 30 a second.
+        source: frames at their own pace; files, folders, "synthetic" and "memory" (frames that are there), 30 a second.
         sustained_minutes: 0 for none.
     """
 
     data: Path | str | None = None
-    source: str = "synthetic"
+    source: str = MEMORY
     sustained_minutes: float = 0.0
 
     def __post_init__(self) -> None:

@@ -3,12 +3,13 @@
 `edgesdk_device.bench` asks several such processes in turns.
 """
 
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -21,10 +22,14 @@ from edgesdk_device.backends import BACKENDS, Delegate
 from edgesdk_device.board import conditions, peak_rss_bytes
 from edgesdk_device.classifier import Model
 
+if TYPE_CHECKING:
+    from edgesdk_device.cameras import Frame
+
 WARMUP = 10
 CYCLED_FRAMES = 16  # more than fit the fastest cache, as frames from a camera are
 FRAME_HEIGHT, FRAME_WIDTH = 480, 640
-YARDSTICK_RUNS = 5
+YARDSTICK_RUNS, YARDSTICK_STEPS = 5, 120
+MEMORY = "memory"  # the source that costs nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,34 +161,36 @@ class Process:
         Raises:
             SourceError: if it does not open or gives no frame.
         """
-        from edgesdk_device.cameras import CaptureOptions, open_source
-
-        live = source.isdecimal() or source == "picamera" or "://" in source
-        options = CaptureOptions() if live else CaptureOptions(paced=True, fps=fps, loop=True)
         parts: list[tuple[float, ...]] = []
-        with open_source(source, options=options) as frames:
-            end = start = 0.0
+        start, dropped = 0.0, 0
+        with self._opened(source, fps) as frames:
             for frame in frames:
-                queue_s = time.monotonic() - frame.captured_at
+                queue_s = max(0.0, time.monotonic() - frame.captured_at)
                 part = self._frame(frame.image)
-                if not end:  # the first one waited for the source to start
+                if not start:  # the first one waited for the source to start
                     start = time.perf_counter()
-                    end = start + seconds
                     continue
-                parts.append((frame.capture_ms / 1e3, max(0.0, queue_s), *part))
-                if time.perf_counter() >= end:
+                parts.append((frame.capture_ms / 1e3, queue_s, *part))
+                dropped = frames.dropped
+                if time.perf_counter() >= start + seconds:
                     break
-            dropped = frames.dropped
         if not parts:
             raise BackendError(f"{source} gave one frame in {seconds:g} s: too few to measure, name another source")
-        totals = [sum(part) * 1e3 for part in parts]
         return Paced(
             source=source,
             fps=len(parts) / (time.perf_counter() - start),
-            frame_ms=percentiles(totals),
+            frame_ms=percentiles([sum(part) * 1e3 for part in parts]),
             age=_age(parts),
             dropped=dropped,
         )
+
+    def _opened(self, source: str, fps: float) -> Any:
+        from edgesdk_device.cameras import CaptureOptions, open_source
+
+        if source == MEMORY:
+            return _MemorySource(self._frames, fps)
+        live = source.isdecimal() or source == "picamera" or "://" in source
+        return open_source(source, options=CaptureOptions() if live else CaptureOptions(paced=True, fps=fps, loop=True))
 
     def stretch(self, source: str, fps: float, seconds: float) -> Minute:
         """As `pace`, with what the machine is like at its end."""
@@ -209,8 +216,35 @@ class Process:
 
     def _work(self) -> None:
         first, second, out = self._yardstick
-        for _ in range(20):
+        for _ in range(YARDSTICK_STEPS):
             np.multiply(first, second, out=out)
+
+
+class _MemorySource:
+    """Frames that are there already, each when a camera would give it; see `edgesdk_device.cameras.Source`."""
+
+    live = True
+    dropped = corrupt = 0
+
+    def __init__(self, frames: list[Any], fps: float) -> None:
+        self._frames, self._period_s = frames, 1 / fps
+
+    def __iter__(self) -> "Iterator[Frame]":
+        from edgesdk_device.cameras import Frame
+
+        due = time.monotonic()
+        for index in itertools.count():
+            time.sleep(max(0.0, due - time.monotonic()))
+            yield Frame(image=self._frames[index % len(self._frames)], index=index, captured_at=due)
+            late = int((time.monotonic() - due) / self._period_s)  # frames that came meanwhile: the newest is taken
+            self.dropped += max(0, late - 1)
+            due += self._period_s * max(1, late)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
 
 
 def _load_library(backend: str) -> None:

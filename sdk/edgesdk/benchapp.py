@@ -88,7 +88,7 @@ def _measure(options: argparse.Namespace, delegate: "Delegate | None") -> Sequen
         backends=options.backend,
         threads=options.threads,
         delegate=delegate,
-        source=options.source or "synthetic",
+        source=options.source or "memory",
         sustained_minutes=options.sustained or 0.0,
         quick=options.quick,
         quiet=options.quiet,

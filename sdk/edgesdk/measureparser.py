@@ -21,7 +21,7 @@ def add_bench(command: argparse.ArgumentParser) -> None:
     add_delegate(command)
     command.add_argument("--quick", action="store_true", help="about two seconds each instead of half a minute")
     command.add_argument(
-        "--source", metavar="SRC", help="frames at their own pace: a camera, video, URL or folder (default synthetic)"
+        "--source", metavar="SRC", help="frames at their own pace: a camera, video, URL or folder (default memory)"
     )
     command.add_argument(
         "--sustained",

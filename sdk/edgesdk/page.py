@@ -1,6 +1,7 @@
 """One self-contained HTML page of measurements: nothing is fetched, everything can be taken along."""
 
 import json
+import re
 import shlex
 import time
 from collections.abc import Sequence
@@ -103,7 +104,7 @@ def _pictures(made: Report, safe: Any) -> dict[str, Any]:
     return {
         "pareto": drawing.pareto(points) if len(points) > 1 else "",
         "guessed": any(point.guessed for point in points),
-        "series": list(SERIES[: 1 + max((point.series for point in points), default=0)]),
+        "series": [(index, SERIES[index]) for index in sorted({point.series for point in points})],
         "times": drawing.times(measured, names) if measured else "",
         "ages": drawing.ages(ages) if ages else "",
         "histograms": histograms,
@@ -152,7 +153,7 @@ def _words(made: Report) -> dict[str, Any]:
         "comparisons": made.comparisons,
         "places": report.place_rows(measured),
         "ratios": report.ratio_lines(measured),
-        "paced": sorted({f"{row.paced.source}, {row.paced.fps:.0f} a second" for row in measured if row.paced}),
+        "paced": sorted({row.paced.source for row in measured if row.paced}),
         "judged": judged,
         "mixed": [] if value is None else value.confusions[:MIXED],
         "mixed_name": "" if best is None else report.named(best),
@@ -178,7 +179,7 @@ def _summary(measured: Sequence[Measurement]) -> str:
 
 def _short(row: Measurement) -> str:
     """The model's name without its architecture, and its threads where there are several."""
-    words = row.model.removeprefix("mobilenet_").replace("_", " ")
+    words = re.sub(r"_(\d+)( \w+)$", r"-\1\2", row.model.removeprefix("mobilenet_")).replace("_", " ")
     return f"{words} ×{row.threads}" if row.threads > 1 else words
 
 

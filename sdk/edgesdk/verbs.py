@@ -157,7 +157,7 @@ def bench(
     backends: Sequence[str] = ("auto",),
     threads: Sequence[int | None] = (None,),
     delegate: "Delegate | None" = None,
-    source: str = "synthetic",
+    source: str = "memory",
     sustained_minutes: float = 0.0,
     quick: bool = False,
     quiet: bool = True,
@@ -168,7 +168,8 @@ def bench(
         data: labelled photos; adds accuracy on the test split (on all photos where there is none).
         backends, threads: what is left open ("auto", None) is chosen as `Classifier` does it.
         delegate: each is measured without it and with it.
-        source: of the frames that come at a camera's pace; files and "synthetic" give 30 a second.
+        source: of the frames that come at a camera's pace, as `Stream` takes them; files give 30 a second, and so do
+            the frames that lie in "memory".
         sustained_minutes: how long each is watched at that pace, a value a minute.
         quick: about two seconds each instead of half a minute.
 
