@@ -56,7 +56,7 @@ class Block:
     Attributes:
         invoke_ms, frame_ms: the times.
         cpu_s, wall_s: of the invokes together.
-        yardstick_ms: what a fixed piece of work took just before.
+        yardstick_ms: what a fixed piece of work took just before, the fastest of a few.
         age: medians of the frames' parts.
         peak_rss_bytes, rss_delta_bytes: of this process so far.
     """
@@ -127,7 +127,7 @@ class Process:
     def block(self, seconds: float) -> Block:
         """Invoke for so long, then do whole frames for so long, each at least once."""
         run, clock = self.model.backend.run, time.perf_counter
-        yardstick_ms = float(np.median([_timed(self._work) for _ in range(YARDSTICK_RUNS)]))
+        yardstick_ms = min(_timed(self._work) for _ in range(YARDSTICK_RUNS))  # the processor's pace, not its queue
         run()  # wakes the threads and fills the caches, which others used meanwhile
         times: list[float] = []
         cpu, start = time.process_time(), clock()

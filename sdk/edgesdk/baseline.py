@@ -15,7 +15,7 @@ from edgesdk.choice import name_runtime
 from edgesdk.contract import decode_value
 from edgesdk.errors import MeasurementError
 from edgesdk.measurement import Measurement
-from edgesdk.stats import block_medians, ratio_interval
+from edgesdk.stats import ratio_interval, split_blocks
 
 LEVEL = 0.99
 TOLERANCE_PERCENT = 5.0
@@ -103,13 +103,13 @@ def _compare(row: Measurement, before: Measurement | None, factor: float) -> Com
         reason = f"fewer than {FEWEST_BLOCKS} blocks of runs: leave out --quick"
     if before is None or reason:
         return Comparison(name=name, verdict="not comparable", reason=reason)
-    new, old = (block_medians(m.samples_ms, m.blocks) for m in (row, before))
-    ratio, low, high = ratio_interval(new, old, LEVEL)
+    new, old = (split_blocks(m.samples_ms, m.blocks) for m in (row, before))
+    ratio, low, high = ratio_interval(new, old, level=LEVEL)
     new, old = (
-        [median / yard for median, yard in zip(medians, m.yardstick_ms, strict=True)]
-        for medians, m in ((new, row), (old, before))
+        [block / yard for block, yard in zip(blocks, m.yardstick_ms, strict=True)]
+        for blocks, m in ((new, row), (old, before))
     )
-    corrected, corrected_low, corrected_high = ratio_interval(new, old, LEVEL)
+    corrected, corrected_low, corrected_high = ratio_interval(new, old, level=LEVEL)
     verdict: Verdict = "not distinguishable"
     if min(low, corrected_low) > factor:
         verdict = "slower"

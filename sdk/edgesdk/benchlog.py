@@ -21,7 +21,7 @@ _BACKENDS = (
     ("nnapi", re.compile(r"Use NNAPI: \[1\]|Created TensorFlow Lite delegate for NNAPI")),
 )
 #: A line of the summary by node type: name, count, average ms, average %, cumulative %, memory, times called.
-_OP = re.compile(r"^\s*([A-Za-z][\w ()]*?)[\t,]\s*(\d+)[\t,]\s*([\d.]+)[\t,]\s*([\d.]+)\s*%?[\t,]")
+_OP = re.compile(r"^\s*([A-Za-z].*?)\s*[\t,]\s*(\d+)[\t,]\s*([\d.]+)[\t,]\s*([\d.]+)\s*%?[\t,]")
 
 
 def parse_log(

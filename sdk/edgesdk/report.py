@@ -14,7 +14,7 @@ from edgesdk.baseline import Comparison
 from edgesdk.choice import name_runtime
 from edgesdk.errors import MissingPackageError
 from edgesdk.measurement import Measurement, OnAndroid, Refused
-from edgesdk.stats import block_medians, median_interval
+from edgesdk.stats import ratio_interval, split_blocks
 from edgesdk.tables import columns
 
 if TYPE_CHECKING:
@@ -154,12 +154,11 @@ def ratio_lines(measured: Sequence[Measurement]) -> list[str]:
         if len(group) < 2:
             continue
         best = min(group, key=lambda m: m.invoke_ms.p50)
-        base = block_medians(best.samples_ms, best.blocks)
+        base = split_blocks(best.samples_ms, best.blocks)
         for m in group:
             if m is not best:
-                pairs = zip(block_medians(m.samples_ms, m.blocks), base, strict=False)
-                ratio, low, high = median_interval([slow / fast for slow, fast in pairs])
-                lines.append(f"{named(m)} takes {ratio:.2f} ({low:.2f} to {high:.2f}) of {named(best)}")
+                ratio, low, high = ratio_interval(split_blocks(m.samples_ms, m.blocks), base, paired=True)
+                lines.append(f"{named(m)} takes {ratio:.2f} times ({low:.2f} to {high:.2f}) what {named(best)} takes")
     return lines
 
 
