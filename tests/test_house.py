@@ -20,7 +20,16 @@ MAY_IMPORT = {
     "edgesdk_convert": {"edgesdk", "edgesdk_convert", "edgesdk_device", "edgesdk_train"},
 }
 #: The verbs span the stages: they import them inside the function that needs them.
-LAZY_HOME = {"verbs.py", "conversion.py", "evidence.py", "foreign.py", "runapp.py", "__init__.py"}
+LAZY_HOME = {
+    "verbs.py",
+    "choosing.py",
+    "workshop.py",
+    "conversion.py",
+    "evidence.py",
+    "foreign.py",
+    "runapp.py",
+    "__init__.py",
+}
 
 
 def imports(path: Path) -> list[tuple[str, bool]]:

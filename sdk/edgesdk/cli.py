@@ -170,6 +170,13 @@ def bench(options: argparse.Namespace) -> int:
     return benchapp.bench(options, _delegate(options))
 
 
+def choose(options: argparse.Namespace) -> int:
+    """`edgesdk choose`."""
+    from edgesdk import chooseapp
+
+    return chooseapp.choose(options)
+
+
 def doctor(options: argparse.Namespace) -> int:
     """`edgesdk doctor`."""
     from edgesdk import verbs
@@ -235,6 +242,7 @@ def _after_stop(options: argparse.Namespace) -> str:
     return {
         "train": ": continue with the same command and --resume",
         "convert": ": the same command continues where it stopped",
+        "choose": ": the same command continues where it stopped",
     }.get(options.verb, "")
 
 
@@ -244,6 +252,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "verify": verify,
     "inspect": inspect,
     "bench": bench,
+    "choose": choose,
     "run": runapp.run,
     "doctor": doctor,
 }

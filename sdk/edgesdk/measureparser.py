@@ -51,6 +51,39 @@ def add_bench(command: argparse.ArgumentParser) -> None:
     command.add_argument("--report", type=Path, metavar="FILE", help="write .html, .md, .csv or .json")
 
 
+def add_choose(command: argparse.ArgumentParser) -> None:
+    """The options of `choose`, but for those of learning."""
+    command.add_argument("data", metavar="DATA", help="labelled photos, as of train")
+    grid = command.add_argument_group("grid")
+    grid.add_argument("--archs", type=words, default=["mobilenet_v1"], metavar="A,..", help="default mobilenet_v1")
+    grid.add_argument(
+        "--widths", type=_floats, default=[0.25, 0.5, 0.75, 1.0], metavar="W,..", help="default 0.25,0.5,0.75,1"
+    )
+    grid.add_argument(
+        "--resolutions", type=_integers, default=[128, 160, 192, 224], metavar="R,..", help="default 128,160,192,224"
+    )
+    grid.add_argument(
+        "--precisions", type=words, default=["int8", "float32"], metavar="P,..", help="default int8,float32"
+    )
+    grid.add_argument(
+        "--weights",
+        default="none",
+        metavar="W",
+        help="imagenet, a .h5 file, a folder of them (a width without its own is cut from the next wider), or none",
+    )
+    grid.add_argument("--all", action="store_true", help="stop no candidate: learn and measure the whole grid")
+    group = command.add_argument_group("limits")
+    group.add_argument("--budget", type=_milliseconds, metavar="MS", help="of one invoke, p90, such as 30ms")
+    group.add_argument("--max-size", type=_bytes, metavar="BYTES", help="of the file, such as 1MB")
+    group.add_argument("--max-ram", type=_bytes, metavar="BYTES", help="that the model adds to a process, such as 20MB")
+    group.add_argument("--min-accuracy", type=float, metavar="PERCENT", help="top-1 of the test photos")
+    command.add_argument("--on", metavar="USER@HOST", help="measure there over OpenSSH")
+    command.add_argument("--quick", action="store_true", help="about two seconds for each measurement")
+    command.add_argument("--work", type=Path, metavar="DIR", help="what is kept and found again (default choose_DATA)")
+    command.add_argument("--report", type=Path, metavar="FILE", help="write .html, .md, .csv or .json")
+    command.add_argument("-o", "--out", type=Path, metavar="FILE", help="the .tflite (default: named by model, data)")
+
+
 def add_delegate(command: argparse.ArgumentParser) -> None:
     """`--delegate` and what it is told."""
     command.add_argument("--delegate", metavar="LIB", help="external delegate: a shared library that takes operations")
@@ -78,6 +111,25 @@ def count(text: str) -> int | None:
 def counts(text: str) -> list[int | None]:
     """Numbers between commas, as `count`."""
     return [count(word) for word in text.split(",")]
+
+
+def _floats(text: str) -> list[float]:
+    return [float(word) for word in text.split(",")]
+
+
+def _integers(text: str) -> list[int]:
+    return [int(word) for word in text.split(",")]
+
+
+def _milliseconds(text: str) -> float:
+    return float(text.removesuffix("ms"))
+
+
+def _bytes(text: str) -> float:
+    for unit, factor in (("kB", 1e3), ("KB", 1e3), ("MB", 1e6), ("GB", 1e9)):
+        if text.endswith(unit):
+            return float(text.removesuffix(unit)) * factor
+    return float(text)
 
 
 def _place(text: str) -> str:

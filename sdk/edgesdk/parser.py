@@ -146,6 +146,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
 
     command = add(
+        "choose",
+        "learn, convert and measure a grid of models, and take the best that keeps the limits",
+        "edgesdk choose photos/ --weights imagenet --budget 30ms --max-size 2MB --report choose.html",
+    )
+    measureparser.add_choose(command)
+    _add_learning(command)
+
+    command = add(
         "run",
         "name what a camera sees",
         "edgesdk run model.tflite --source 0 --serve 8000\n  edgesdk run model.tflite --app app.toml --print-service",

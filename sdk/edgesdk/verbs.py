@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgesdk import modelfile
 from edgesdk.choice import name_runtime
+from edgesdk.choosing import choose
 from edgesdk.conversion import convert
 from edgesdk.data import read_dataset
 from edgesdk.measurement import Measurement, OnAndroid, Refused
@@ -31,6 +32,7 @@ __all__ = [
     "bench_android",
     "bench_fleet",
     "bench_on",
+    "choose",
     "convert",
     "doctor",
     "inspect",
