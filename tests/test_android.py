@@ -120,6 +120,6 @@ def test_wrong_words_are_usage(int8_file: Converted, capsys: Capture) -> None:
     with pytest.raises(SystemExit) as stop:
         cli.main(["bench", str(int8_file.path), "--on", "ssh:host"])
     assert stop.value.code == 2
-    assert "'ssh:host' is no adb:SERIAL" in capsys.readouterr().err
+    assert "'ssh:host' is no USER@HOST and no adb:SERIAL" in capsys.readouterr().err
     assert cli.main(["bench", str(int8_file.path), "--on", "adb:S", "--quick"]) == 2
-    assert "--on goes with neither" in capsys.readouterr().err
+    assert "--quick is not for --on adb:" in capsys.readouterr().err

@@ -1,8 +1,6 @@
 import csv
 import io
 import json
-import re
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +9,13 @@ import pytest
 
 from edgesdk import Classifier, report, verbs
 from edgesdk.converted import Converted
-from edgesdk.errors import BackendError, DataError, ModelFileError
-from edgesdk.measurement import Measurement, Refused
-from edgesdk.stats import percentiles, wilson_interval
+from edgesdk.errors import DataError, ModelFileError
+from edgesdk.measurement import Conditions, Measurement, Refused
+from edgesdk.report import Report
+from edgesdk.stats import percentiles, ratio_interval, wilson_interval
 from edgesdk_device import bench
+from edgesdk_device.accuracy import calibration_error
+from edgesdk_device.doubts import find_doubts
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def test_every_cell_is_measured(measured: list[Measurement]) -> None:
     for m in measured:
         assert m.backend == "litert"
         assert 0 < m.invoke_ms.p50 <= m.invoke_ms.p90 <= m.invoke_ms.p99 <= m.invoke_ms.max
-        assert m.invoke_ms.n == len(m.samples_ms) >= bench.QUICK_SAMPLES
+        assert m.invoke_ms.n == len(m.samples_ms) >= bench.QUICK.samples
         assert m.frame_ms.p50 > m.invoke_ms.p50
         assert 0 < m.load_ms < 10_000
         assert m.first_invoke_ms > 0
@@ -59,34 +60,60 @@ def test_json_has_the_keys_that_scripts_rely_on(measured: list[Measurement]) -> 
     for item in json.loads(report.as_json(measured)):
         assert set(keys.split()) <= set(item)
         assert {"p50", "p90", "p99", "max", "n"} == set(item["invoke_ms"]) == set(item["frame_ms"])
-        assert "samples_ms" not in item
+        assert not {"samples_ms", "frame_samples_ms", "blocks", "yardstick_ms"} & set(item)
+
+
+def test_what_is_apart_is_told_apart(measured: list[Measurement]) -> None:
+    for m in measured:
+        assert m.allocate_ms is not None
+        assert m.load_ms > 0 < m.allocate_ms
+        assert m.warmup_ms > 0
+        assert 0 < m.rss_delta_bytes < m.peak_rss_bytes
+        assert m.age is not None
+        assert m.age.invoke == pytest.approx(m.invoke_ms.p50, rel=2)
+        assert m.paced is not None
+        assert (m.paced.source, m.paced.age.capture) == ("memory", 0.0)
+        assert 5 < m.paced.fps < 40
+        assert m.frame_ms.n == len(m.frame_samples_ms)
+        assert sum(m.blocks) == len(m.samples_ms)
+        assert len(m.yardstick_ms) == len(m.blocks) > 3
+        assert m.before is not None and m.after is not None and m.after.load > 0
+        assert "edgesdk" in m.versions
+
+
+def test_accuracy_is_judged(measured: list[Measurement]) -> None:
+    for m in measured:
+        value = m.judged
+        assert value is not None
+        assert (value.top1, value.n) == (m.top1, m.top1_n)
+        assert value.top5 == 1.0  # of three classes
+        assert set(value.per_class) == {"blue", "green", "red"}
+        assert value.ci95[0] < value.top1 <= value.ci95[1]
+        assert value.ece is not None and 0 <= value.ece < 0.5
+        assert value.float_top1 is not None
+    assert report.gate(measured[0], measured)[0] == "kept"
+    assert report.gate(measured[2], measured) == ("", "")
 
 
 def test_tables_hold_a_row_a_measurement(measured: list[Measurement]) -> None:
-    assert len(report.as_markdown(measured).splitlines()) == 2 + 4
+    lines = report.as_markdown(measured).splitlines()
+    assert len([line for line in lines if line.startswith("| mobilenet")]) == 4
+    assert len([line for line in lines if line.startswith("- ")]) == 3  # ratios to the fastest
     assert len(list(csv.reader(io.StringIO(report.as_csv(measured))))) == 1 + 4
     text = report.as_text(measured)
     assert "mobilenet_v1_0.25_48 int8" in text
     assert "note:" in text
-
-
-def test_the_html_report_is_whole_and_escapes_what_a_file_says(measured: list[Measurement], tmp_path: Path) -> None:
-    hostile = replace(measured[0], model="<script>alert(1)</script>")
-    path = report.write_report(tmp_path / "bench.html", [hostile, *measured], ["edgesdk", "bench", "a b.tflite"])
-    page = path.read_text()
-    assert "<script" not in page
-    assert "edgesdk bench &#39;a b.tflite&#39;" in page
-    assert page.count("<figure>") == 1 + 5
-    assert not re.search(r"""(src|href)=["']?https?:""", page)  # nothing is fetched
+    assert "in turns: " in text
+    assert "accuracy: mobilenet_v1_0.25_48 int8, litert, 1 thread: keeps " in text
 
 
 def test_reports_in_every_format(measured: list[Measurement], tmp_path: Path) -> None:
     for ending in ("html", "md", "csv", "json"):
-        assert report.write_report(tmp_path / f"r.{ending}", measured).stat().st_size > 100
+        assert report.write_report(tmp_path / f"r.{ending}", Report(rows=measured)).stat().st_size > 100
     samples = json.loads((tmp_path / "r.json").read_text())[0]["samples_ms"]
     assert len(samples) == measured[0].invoke_ms.n
     with pytest.raises(ValueError, match=r"ends in '\.pdf', expected \.html"):
-        report.write_report(tmp_path / "r.pdf", measured)
+        report.write_report(tmp_path / "r.pdf", Report(rows=measured))
 
 
 def test_refused_rows_are_in_every_format(measured: list[Measurement], tmp_path: Path) -> None:
@@ -103,7 +130,7 @@ def test_refused_rows_are_in_every_format(measured: list[Measurement], tmp_path:
     *_, last = csv.reader(io.StringIO(report.as_csv(rows)))
     assert (last[1], last[-1], len(last)) == ("litert-gpu", reason, len(report.COLUMNS) + 1)
     assert json.loads(report.as_json(rows))[1]["reason"] == reason
-    page = report.write_report(tmp_path / "r.html", rows).read_text()
+    page = report.write_report(tmp_path / "r.html", Report(rows=rows)).read_text()
     assert "&lt;no driver&gt;" in page
 
 
@@ -132,17 +159,25 @@ def test_data_with_other_classes_is_named(int8_file: Converted) -> None:
         verbs.bench([int8_file.path], data="digits", quick=True)
 
 
-def test_a_process_that_dies_is_reported(int8_file: Converted, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A runtime that takes its process down, as tflite-runtime does with some files: here the process is `false`."""
-    monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(BackendError, match=r"litert, 1 thread on .* died \(exit code 1\)"):
-        verbs.bench([int8_file.path], backends=["litert"], threads=[1], quick=True)
-
-
-def test_a_model_on_reference_kernels_is_warned_about() -> None:
-    found = bench._warnings(0, 0.9, 2, [1.0] * 50 + [9.0] * 50, quick=False, golden=0.0)
-    assert ["XNNPACK" in found[0], "2 threads used 0.9 CPUs" in found[1]] == [True, True]
-    assert any("p90 is" in warning for warning in found)
+def test_doubts_name_cause_and_fix(measured: list[Measurement]) -> None:
+    sound = replace(measured[0], threads=1, cpu_over_wall=1.0, yardstick_ms=(0.3,) * 12, samples_ms=(1.0,) * 99)
+    calm = Conditions(governor="performance", clock_mhz=1500.0)
+    sound = replace(sound, invoke_ms=percentiles(sound.samples_ms), before=calm, after=calm)
+    assert find_doubts(sound, quick=False) == ()
+    hot = replace(calm, governor="powersave", clock_mhz=900.0, throttled=("throttled", "too hot"), load=3.0)
+    for change, said in (
+        ({"delegated_nodes": 0}, "XNNPACK"),
+        ({"threads": 2, "cpu_over_wall": 0.9}, "2 threads used 0.9 CPUs"),
+        ({"cpu_over_wall": 0.4, "after": replace(calm, load=3.0)}, "one thread got 40 % of a CPU (load 3.0)"),
+        ({"invoke_ms": percentiles([1.0] * 50 + [9.0] * 50)}, "p90 is 1.8 times p50"),
+        ({"after": hot}, "governor is powersave: set it to performance"),
+        ({"after": hot}, "held back (throttled, too hot): cool it"),
+        ({"after": hot}, "fell from 1500 to 900 MHz"),
+        ({"yardstick_ms": (0.3,) * 6 + (0.6,) * 6}, "noisy neighbour"),
+        ({"max_difference": None}, "no golden outputs"),
+    ):
+        found = find_doubts(replace(sound, **change), quick=False)  # type: ignore[arg-type]
+        assert any(said in sentence for sentence in found), (said, found)
 
 
 def test_wilson_interval_is_the_textbooks() -> None:
@@ -154,3 +189,30 @@ def test_wilson_interval_is_the_textbooks() -> None:
 def test_percentiles_clip_nothing() -> None:
     found = percentiles([*np.arange(1, 100).tolist(), 1000.0])
     assert (found.p50, found.max, found.n) == (50.5, 1000.0, 100)
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_bootstrap_intervals_cover_the_truth(paired: bool) -> None:
+    """Of 150 pairs of 30 blocks that differ by 10 %, a 95 % interval misses that in about 7."""
+    rng = np.random.default_rng(1)
+
+    def runs(center: float, disturbed: np.ndarray) -> list[np.ndarray]:
+        return [center * pace * rng.lognormal(0, 0.02, 50) for pace in disturbed]
+
+    missed = 0
+    for _ in range(150):
+        machine = rng.lognormal(0, 0.05, 30)
+        ratio, low, high = ratio_interval(
+            runs(1.1, machine), runs(1.0, machine if paired else rng.lognormal(0, 0.05, 30)), paired=paired
+        )
+        assert low <= ratio <= high
+        assert high - low < (0.02 if paired else 0.15)
+        missed += not low <= 1.1 <= high
+    assert missed <= 16
+
+
+def test_calibration_error_is_the_papers() -> None:
+    """Half sure and always right is off by a half; sure of 0.9 and right in nine of ten is not off."""
+    assert calibration_error(np.full(10, 0.5, np.float32), np.ones(10, bool)) == pytest.approx(0.5)
+    right = np.array([True] * 9 + [False])
+    assert calibration_error(np.full(10, 0.9, np.float32), right) == pytest.approx(0, abs=1e-6)

@@ -25,6 +25,8 @@ LAZY_HOME = {
     "codecverbs.py",
     "codeccommands.py",
     "generativeverbs.py",
+    "choosing.py",
+    "workshop.py",
     "conversion.py",
     "evidence.py",
     "foreign.py",

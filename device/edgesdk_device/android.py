@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgesdk import modelfile
-from edgesdk.errors import BackendError
+from edgesdk.benchlog import parse_log
+from edgesdk.errors import BackendError, NothingMeasuredError
 from edgesdk.measurement import OnAndroid, Refused
 from edgesdk.modelfile import ModelFile
 from edgesdk_device.backends import Delegate
@@ -30,13 +31,6 @@ FLAGS = {
     "litert-gpu": ["--use_gpu=true"],
     "nnapi": ["--use_nnapi=true"],
 }
-_TIMINGS = re.compile(
-    r"Inference timings in us: Init: ([\d.e+]+), First inference: ([\d.e+]+), Warmup \(avg\): [\d.e+]+, "
-    r"Inference \(avg\): ([\d.e+]+)"
-)
-_RUNS = re.compile(r"count=(\d+) .*?min=([\d.e+]+) max=([\d.e+]+) avg=[\d.e+]+ std=([\d.e+]+)")
-_PEAK = re.compile(r"[Pp]eak memory footprint \(MB\)(?: via periodic monitoring: |: init=\S+ overall=)([\d.e+]+)")
-_TAKEN = re.compile(r"Replacing (\d+) out of (\d+) node\(s\) with delegate")
 _APPLIED = re.compile(r"will be (?:completely|partially) executed by the delegate")
 
 
@@ -62,7 +56,7 @@ def measure_on_android(
         for name, library, flags in runs:
             rows += [_measure(adb, file, model, name, library, count or 1, flags) for count in threads]
     if all(isinstance(row, Refused) for row in rows):
-        raise BackendError("; ".join(dict.fromkeys(row.reason for row in rows if isinstance(row, Refused))))
+        raise NothingMeasuredError(rows)
     return rows
 
 
@@ -91,8 +85,17 @@ def _measure(
     name = file.path.stem if file.contract is None else f"{file.contract.name} {file.contract.recipe.precision}"
     try:
         text = adb.shell(*build_command(model, threads, flags))
-        timings, runs = _TIMINGS.search(text), _RUNS.findall(text)
-        if timings is None or not runs:
+        row = parse_log(
+            text,
+            model=name,
+            path=str(file.path),
+            sha256=file.sha256,
+            backend=backend,
+            threads=threads,
+            delegate=library,
+            device=adb.device,
+        )
+        if row is None:
             said = "; ".join(line.strip() for line in text.splitlines() if "ERROR" in line)[-300:]
             raise BackendError(f"benchmark_model on {adb.device} printed no timings{f' ({said})' if said else ''}")
         if flags != FLAGS["litert"] and not _APPLIED.search(text):
@@ -107,29 +110,7 @@ def _measure(
             delegate=library,
             reason=str(error),
         )
-    load_ms, first_ms, mean_ms = (float(found) / 1e3 for found in timings.groups())
-    count, *times = runs[-1]  # those before it are the warm-up
-    min_ms, max_ms, std_ms = (float(found) / 1e3 for found in times)
-    taken, peak = _TAKEN.search(text), _PEAK.search(text)
-    return OnAndroid(
-        model=name,
-        path=str(file.path),
-        sha256=file.sha256,
-        backend=backend,
-        threads=threads,
-        delegate=library,
-        device=adb.device,
-        load_ms=load_ms,
-        first_invoke_ms=first_ms,
-        mean_ms=mean_ms,
-        std_ms=std_ms,
-        min_ms=min_ms,
-        max_ms=max_ms,
-        n=int(count),
-        nodes=None if taken is None else int(taken[2]),
-        delegated_nodes=None if taken is None else int(taken[1]),
-        peak_memory_bytes=None if peak is None else round(float(peak[1]) * 2**20),
-    )
+    return row
 
 
 class Adb:

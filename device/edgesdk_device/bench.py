@@ -1,213 +1,283 @@
 """What a file costs here: each measurement in a fresh process, every sample kept.
 
-Load, first invoke and warm-up are apart from the samples; invoke alone and the whole frame are timed apart; nothing is
-clipped. Run as a module it measures one file and prints JSON: that is the fresh process.
+Load, allocation, first invoke and warm-up are apart from the samples; invoke alone and the whole frame are timed apart,
+back to back and at a camera's pace; nothing is clipped. Measurements take turns in short blocks, in a new random order
+each round, so that what disturbs the machine disturbs all of them.
 """
 
-import itertools
 import platform
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
-import numpy.typing as npt
-
-from edgesdk import modelfile
-from edgesdk.choice import name_runtime
-from edgesdk.contract import Contract, Golden, blocks_frame, decode_value
-from edgesdk.data import Dataset, load_images, read_dataset
-from edgesdk.errors import BackendError, DataError
-from edgesdk.measurement import Measurement, Refused
+from edgesdk import __version__, modelfile
+from edgesdk.choice import Choice, name_runtime
+from edgesdk.contract import Contract, decode_value
+from edgesdk.data import Dataset, read_dataset
+from edgesdk.errors import BackendError, DataError, NothingMeasuredError
+from edgesdk.measurement import Age, Judged, Measurement, Minute, Paced, Refused
 from edgesdk.modelfile import ModelFile
 from edgesdk.progress import progress
 from edgesdk.stats import percentiles
-from edgesdk_device.apart import answer_apart, ask_apart
+from edgesdk_device.apart import Apart
 from edgesdk_device.auto import choose
 from edgesdk_device.backends import Delegate, check_backend
-from edgesdk_device.board import board_name, governor, load_average, peak_rss_bytes
-from edgesdk_device.classifier import Model
+from edgesdk_device.board import board_name, conditions
+from edgesdk_device.doubts import find_doubts
+from edgesdk_device.measuring import MEMORY, Block, Opened
 
-WARMUP = 10
-FULL_SAMPLES, FULL_SECONDS = 1024, 10.0
-QUICK_SAMPLES, QUICK_SECONDS = 100, 0.5
-CYCLED_FRAMES = 16  # more than fit the fastest cache, as frames from a camera are
-FRAME_HEIGHT, FRAME_WIDTH = 480, 640
+TOGETHER = 8  # processes that take turns; each holds its model in memory
+CAMERA_FPS = 30.0
 TIMEOUT_S = 900
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """How much is measured: of invokes and of frames at least so many and for so long, in blocks of `block_s`."""
+
+    samples: int
+    seconds: float
+    block_s: float
+    paced_s: float
+
+
+#: A figure to publish, and a glance.
+FULL = Effort(samples=1024, seconds=10.0, block_s=0.25, paced_s=5.0)
+QUICK = Effort(samples=100, seconds=0.5, block_s=0.05, paced_s=0.5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extra:
+    """What is measured beside the runs.
+
+    Attributes:
+        data: labelled photos, None for no accuracy.
+        source: frames at their own pace; files, folders, "synthetic" and "memory" (frames that are there), 30 a second.
+        sustained_minutes: 0 for none.
+    """
+
+    data: Path | str | None = None
+    source: str = MEMORY
+    sustained_minutes: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.sustained_minutes < 24 * 60:
+            raise ValueError(f"sustained is {self.sustained_minutes}, expected minutes below a day, such as 10")
+
+
+@dataclass(kw_only=True)
+class _Cell:
+    """One measurement on its way."""
+
+    file: ModelFile
+    backend: str
+    threads: int | None
+    delegate: Delegate | None
+    choice: Choice | None = None
+    process: Apart | None = None
+    opened: Opened | None = None
+    blocks: list[Block] = field(default_factory=list)
+    refused: str = ""
+
+    @property
+    def library(self) -> str:
+        return "" if self.delegate is None else self.delegate.name
+
+    def enough(self, effort: Effort) -> bool:
+        runs = min(sum(len(b.invoke_ms) for b in self.blocks), sum(len(b.frame_ms) for b in self.blocks))
+        return runs >= effort.samples and sum(b.wall_s for b in self.blocks) >= effort.seconds
+
+    @contextmanager
+    def refusing(self) -> Iterator[None]:
+        """Where a process dies or refuses, keep why."""
+        try:
+            yield
+        except BackendError as error:
+            self.refused = str(error)
+
+    def ask(self, kind: type[_Value], **question: Any) -> _Value:
+        """The process' answer to a question of `measuring.Process`; raises BackendError."""
+        assert self.process is not None
+        self.process.send(question)
+        answer = self.process.receive(TIMEOUT_S + float(question.get("seconds", 0)))
+        value = decode_value(kind, answer, "answer")
+        assert isinstance(value, kind)
+        return value
 
 
 def measure_all(
     paths: Sequence[Path],
-    data: Path | str | None,
     backends: Sequence[str],
     threads: Sequence[int | None],
     delegate: Delegate | None = None,
     *,
+    extra: Extra,
     quick: bool,
     quiet: bool,
 ) -> list[Measurement | Refused]:
     """Every file with every backend and number of threads, then the same with the delegate; see `edgesdk.bench`."""
-    for name, count in itertools.product(backends, threads):
-        check_backend(name, count)
-    dataset = None if data is None else read_dataset(data)
+    for name in backends:
+        for count in threads:
+            check_backend(name, count)
+    dataset = None if extra.data is None else read_dataset(extra.data)
     files = [modelfile.read(path) for path in paths]
     for file in files:
         contract = file.required_contract()
         if dataset is not None:
             _check_classes(dataset, contract, file.path)
-    cells = list(itertools.product(files, (None, delegate) if delegate else (None,), backends, threads))
-    rows = []
+    cells = [
+        _Cell(file=file, backend=name, threads=count, delegate=added)
+        for file in files
+        for added in ((None, delegate) if delegate else (None,))
+        for name in backends
+        for count in threads
+    ]
+    effort, rng = QUICK if quick else FULL, random.Random(0)
+    order = rng.sample(cells, len(cells))
+    rows: dict[int, Measurement | Refused] = {}
     with progress("measuring", len(cells), quiet=quiet) as advance:
-        for file, added, name, count in cells:
-            rows.append(_measure_apart(file, data, name, count, added, quick=quick, quiet=quiet))
-            advance(1, file.path.name)
-    if all(isinstance(row, Refused) for row in rows):
-        raise BackendError("; ".join(dict.fromkeys(row.reason for row in rows if isinstance(row, Refused))))
-    return rows
+        for start in range(0, len(order), TOGETHER):
+            for cell, row in _measure_together(order[start : start + TOGETHER], effort, extra, rng, quiet=quiet):
+                rows[id(cell)] = replace(row, turns=start // TOGETHER) if isinstance(row, Measurement) else row
+                advance(1, cell.file.path.name)
+    found = [rows[id(cell)] for cell in cells]
+    if all(isinstance(row, Refused) for row in found):
+        raise NothingMeasuredError(found)
+    return found
 
 
-def measure(
-    path: Path,
-    backend: str,
-    threads: int,
-    data: Path | str | None = None,
-    delegate: Delegate | None = None,
-    *,
-    quick: bool,
-) -> Measurement:
-    """One file in this process; its peak memory is the whole process's.
+def _measure_together(
+    cells: list[_Cell], effort: Effort, extra: Extra, rng: random.Random, *, quiet: bool
+) -> Iterator[tuple[_Cell, Measurement | Refused]]:
+    """One row a cell, as they are finished."""
+    with ExitStack() as stack:
+        for cell in cells:
+            with cell.refusing():
+                _open(cell, stack, quiet=quiet)
+        running = [cell for cell in cells if not cell.refused]
+        while running:
+            for cell in rng.sample(running, len(running)):
+                with cell.refusing():
+                    cell.blocks.append(cell.ask(Block, task="block", seconds=effort.block_s))
+            running = [cell for cell in running if not cell.refused and not cell.enough(effort)]
+        for cell in cells:
+            row: Measurement | Refused | None = None
+            with cell.refusing():
+                row = None if cell.refused else _finish(cell, effort, extra)
+            yield cell, row or _refusal(cell)
 
-    Raises:
-        EdgeSDKError: if the runtime or the delegate refuses the file or gives other outputs than its golden ones.
-    """
-    start = time.perf_counter()
-    with Model(path, backend=backend, threads=threads, delegate=delegate) as model:
-        load_ms = (time.perf_counter() - start) * 1e3
-        runtime, prepare = model.backend, _preparer(model)
-        runtime.set_input(prepare(0))
-        first_invoke_ms = _timed(runtime.run)
-        difference = model.require_agreement().max_difference if model.contract.golden else None
-        runtime.set_input(prepare(0))
-        count, seconds = (QUICK_SAMPLES, QUICK_SECONDS) if quick else (FULL_SAMPLES, FULL_SECONDS)
-        for _ in range(WARMUP):
-            runtime.run()
-        cpu, wall = time.process_time(), time.perf_counter()
-        invoke_ms = _sample(lambda _: runtime.run(), count, seconds)
-        cpu_over_wall = (time.process_time() - cpu) / (time.perf_counter() - wall)
 
-        def frame_to_label(index: int) -> int:
-            return int(runtime.dequantize(runtime.invoke(prepare(index))).argmax())
-
-        frame_ms = _sample(frame_to_label, count, seconds)
-        peak = peak_rss_bytes()
-        top1, top1_n = (None, 0) if data is None else _accuracy(model, data)
-        contract, sha256 = model.contract, model.sha256
-    return Measurement(
-        model=f"{contract.name} {contract.recipe.precision}",
-        path=str(path),
-        sha256=sha256,
-        size_bytes=path.stat().st_size,
-        backend=runtime.name,
-        threads=threads,
-        delegate="" if delegate is None else delegate.name,
-        family=runtime.family,
-        device=runtime.device,
-        nodes=runtime.nodes,
-        delegated_nodes=runtime.delegated_nodes,
-        cpu_over_wall=round(cpu_over_wall, 3),
-        load_ms=load_ms,
-        first_invoke_ms=first_invoke_ms,
-        invoke_ms=percentiles(invoke_ms),
-        frame_ms=percentiles(frame_ms),
-        peak_rss_bytes=peak,
-        max_difference=difference,
-        top1=top1,
-        top1_n=top1_n,
-        board=board_name(),
-        versions={runtime.name: runtime.version, "python": platform.python_version(), "kernel": platform.release()},
-        warnings=_warnings(runtime.delegated_nodes, cpu_over_wall, threads, invoke_ms, quick=quick, golden=difference),
-        samples_ms=tuple(round(value, 5) for value in invoke_ms),
+def _open(cell: _Cell, stack: ExitStack, *, quiet: bool) -> None:
+    cell.choice = choose(cell.file, cell.backend, cell.threads, cell.delegate, quiet=quiet)
+    cell.backend, cell.threads = cell.choice.backend, cell.choice.threads
+    subject = f"{name_runtime(cell.backend, cell.threads, cell.library)} on {cell.file.path}"
+    cell.process = stack.enter_context(Apart("edgesdk_device.measuring", subject))
+    cell.opened = cell.ask(
+        Opened,
+        task="open",
+        path=cell.file.path,
+        backend=cell.backend,
+        threads=cell.threads,
+        delegate=None if cell.delegate is None else asdict(cell.delegate),
     )
 
 
-def _preparer(model: Model) -> Callable[[int], npt.NDArray[Any]]:
-    """A function that prepares a camera's frame of an index, or feeds a code where the model takes one."""
-    image = model.contract.input
-    if image.color == "latent":
-        codes = [Golden(generator="normal", seed=seed).pixels(image) for seed in range(CYCLED_FRAMES)]
-        return lambda index: model.feed(codes[index % CYCLED_FRAMES])
-    frames = [blocks_frame(seed, FRAME_HEIGHT, FRAME_WIDTH) for seed in range(CYCLED_FRAMES)]
-    return lambda index: model.prepare(frames[index % CYCLED_FRAMES])
+def _finish(cell: _Cell, effort: Effort, extra: Extra) -> Measurement:
+    """Pace, sustain, judge, and put everything together."""
+    opened, choice, contract = cell.opened, cell.choice, cell.file.required_contract()
+    assert opened is not None and choice is not None
+    quick = effort is QUICK
+    paced = cell.ask(Paced, task="pace", source=extra.source, fps=CAMERA_FPS, seconds=effort.paced_s)
+    minutes = _sustain(cell, extra)
+    judged = None if extra.data is None else cell.ask(Judged, task="judge", data=extra.data)
+    invoke_ms = tuple(value for block in cell.blocks for value in block.invoke_ms)
+    frame_ms = tuple(value for block in cell.blocks for value in block.frame_ms)
+    row = Measurement(
+        model=f"{contract.name} {contract.recipe.precision}",
+        path=str(cell.file.path),
+        sha256=cell.file.sha256,
+        size_bytes=cell.file.path.stat().st_size,
+        precision=contract.recipe.precision,
+        backend=choice.backend,
+        threads=choice.threads,
+        delegate=cell.library,
+        family="gpu" if opened.family == "gpu" else "cpu",
+        device=opened.device,
+        choice=choice if choice.tried else None,
+        nodes=opened.nodes,
+        delegated_nodes=opened.delegated_nodes,
+        cpu_over_wall=round(sum(b.cpu_s for b in cell.blocks) / sum(b.wall_s for b in cell.blocks), 3),
+        load_ms=opened.load_ms,
+        allocate_ms=opened.allocate_ms,
+        first_invoke_ms=opened.first_invoke_ms,
+        warmup_ms=opened.warmup_ms,
+        invoke_ms=percentiles(invoke_ms),
+        frame_ms=percentiles(frame_ms),
+        age=_median_age([block.age for block in cell.blocks]),
+        paced=paced,
+        sustained=minutes,
+        peak_rss_bytes=cell.blocks[-1].peak_rss_bytes,
+        rss_delta_bytes=cell.blocks[-1].rss_delta_bytes,
+        max_difference=opened.max_difference,
+        top1=None if judged is None else judged.top1,
+        top1_n=0 if judged is None else judged.n,
+        judged=judged,
+        board=board_name(),
+        versions={
+            choice.backend: opened.version,
+            "edgesdk": __version__,
+            "python": platform.python_version(),
+            "kernel": platform.release(),
+        },
+        before=opened.before,
+        after=conditions(),
+        samples_ms=invoke_ms,
+        blocks=tuple(len(block.invoke_ms) for block in cell.blocks),
+        yardstick_ms=tuple(round(block.yardstick_ms, 5) for block in cell.blocks),
+        frame_samples_ms=frame_ms,
+    )
+    return replace(row, warnings=find_doubts(row, quick=quick))
 
 
-def _measure_apart(
-    file: ModelFile,
-    data: Path | str | None,
-    backend: str,
-    threads: int | None,
-    delegate: Delegate | None,
-    *,
-    quick: bool,
-    quiet: bool,
-) -> Measurement | Refused:
-    contract = file.required_contract()
-    name = "" if delegate is None else delegate.name
-    try:
-        choice = choose(file, backend, threads, delegate, quiet=quiet)
-        backend, threads = choice.backend, choice.threads
-        question = {
-            "path": file.path,
-            "backend": backend,
-            "threads": threads,
-            "data": data,
-            "delegate": delegate and asdict(delegate),
-            "quick": quick,
-        }
-        subject = f"{name_runtime(backend, threads, name)} on {file.path}"
-        answer = ask_apart("edgesdk_device.bench", question, subject, TIMEOUT_S)
-    except BackendError as error:
-        return Refused(
-            model=f"{contract.name} {contract.recipe.precision}",
-            path=str(file.path),
-            sha256=file.sha256,
-            backend=backend,
-            threads=threads,
-            delegate=name,
-            reason=str(error),
-        )
-    measurement = decode_value(Measurement, answer, "measurement")
-    assert isinstance(measurement, Measurement)
-    return replace(measurement, choice=choice if choice.tried else None)
+def _sustain(cell: _Cell, extra: Extra) -> tuple[Minute, ...]:
+    """A value a minute, or a single one of a shorter stretch."""
+    if not extra.sustained_minutes:
+        return ()
+    count = max(1, round(extra.sustained_minutes))
+    seconds = 60 * extra.sustained_minutes / count
+    found = []
+    for index in range(count):
+        minute = cell.ask(Minute, task="stretch", source=extra.source, fps=CAMERA_FPS, seconds=seconds)
+        found.append(replace(minute, end_s=round((index + 1) * seconds, 3)))
+    return tuple(found)
 
 
-def _sample(work: Callable[[int], object], count: int, seconds: float) -> list[float]:
-    """Times in milliseconds: at least `count` and at least `seconds` long."""
-    times: list[float] = []
-    clock = time.perf_counter
-    end = clock() + seconds
-    while len(times) < count or clock() < end:
-        start = clock()
-        work(len(times))
-        times.append((clock() - start) * 1e3)
-    return times
+def _median_age(ages: list[Age]) -> Age:
+    def middle(values: list[float]) -> float:
+        return percentiles(values).p50
+
+    return Age(
+        prepare=middle([age.prepare for age in ages]),
+        invoke=middle([age.invoke for age in ages]),
+        post=middle([age.post for age in ages]),
+    )
 
 
-def _timed(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return (time.perf_counter() - start) * 1e3
-
-
-def _accuracy(model: Model, data: Path | str) -> tuple[float, int]:
-    dataset = read_dataset(data)
-    labels = model.contract.output.labels
-    photos = [photo for photo in dataset.photos if photo.split == "test"] or list(dataset.photos)
-    images = load_images(photos, model.contract.input)
-    answers = [labels[int(model.infer(pixels).argmax())] for pixels in images.pixels]
-    right = [answer == dataset.classes[index] for answer, index in zip(answers, images.labels, strict=True)]
-    return float(np.mean(right)), len(right)
+def _refusal(cell: _Cell) -> Refused:
+    contract = cell.file.required_contract()
+    return Refused(
+        model=f"{contract.name} {contract.recipe.precision}",
+        path=str(cell.file.path),
+        sha256=cell.file.sha256,
+        backend=cell.backend,
+        threads=cell.threads,
+        delegate=cell.library,
+        reason=cell.refused,
+    )
 
 
 def _check_classes(dataset: Dataset, contract: Contract, path: Path) -> None:
@@ -219,40 +289,3 @@ def _check_classes(dataset: Dataset, contract: Contract, path: Path) -> None:
         raise DataError(
             f"{dataset.name} has a class {unknown[0]!r} that the model does not know; it knows {', '.join(labels[:5])}"
         )
-
-
-def _warnings(
-    delegated: int, cpu_over_wall: float, threads: int, samples: list[float], *, quick: bool, golden: float | None
-) -> tuple[str, ...]:
-    """What makes the figures doubtful, each with its fix."""
-    found = []
-    if golden is None:
-        found.append("the contract holds no golden outputs: what these figures compute is not proved")
-    if quick:
-        found.append("quick: fewer runs than a figure to publish needs; leave out --quick for that")
-    if not delegated:
-        found.append("no operation ran on XNNPACK: the runtime's slow reference kernels did; use --backend litert")
-    if threads > 1 and cpu_over_wall < 0.5 * threads:
-        found.append(
-            f"{threads} threads used {cpu_over_wall:.1f} CPUs: the model is too small for them or the machine is busy"
-        )
-    if governor() not in ("", "performance"):
-        found.append(f"the CPU governor is {governor()}: set it to performance (cpupower frequency-set -g performance)")
-    spread: npt.NDArray[np.float64] = np.percentile(samples, (50, 90))
-    if spread[1] > 1.5 * spread[0]:
-        found.append(
-            f"p90 is {spread[1] / spread[0]:.1f} times p50 (load {load_average():.1f}): something else uses this "
-            "machine; stop it and measure again"
-        )
-    return tuple(found)
-
-
-def _answer(
-    path: str, backend: str, threads: int, data: str | None, delegate: dict[str, Any] | None, quick: bool
-) -> Measurement:
-    named = None if delegate is None else Delegate(**delegate)
-    return measure(Path(path), backend, threads, data, named, quick=quick)
-
-
-if __name__ == "__main__":
-    answer_apart(_answer)

@@ -4,6 +4,10 @@ import os
 import platform
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgesdk.measurement import Conditions
 
 #: The lowest bits of the firmware's word, in this order (Raspberry Pi documentation, vcgencmd get_throttled).
 THROTTLE_BITS = ("under-voltage", "frequency capped", "throttled", "too hot")
@@ -38,6 +42,29 @@ def throttled() -> tuple[str, ...] | None:
     except ValueError:
         return None
     return tuple(name for bit, name in enumerate(THROTTLE_BITS) if bits >> bit & 1)
+
+
+def clock_mhz() -> float | None:
+    """The clock of the fastest core now, in MHz; None where the system does not say."""
+    paths = Path("/sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_cur_freq")
+    found = [int(text) / 1000 for text in map(_read, paths) if text.isdecimal()]
+    if not found:
+        lines = _read(Path("/proc/cpuinfo")).splitlines()
+        found = [float(line.split(":")[1]) for line in lines if line.startswith("cpu MHz")]
+    return max(found, default=None)
+
+
+def conditions() -> "Conditions":
+    """What the machine is like now."""
+    from edgesdk.measurement import Conditions  # values that a cold start need not pay for
+
+    return Conditions(
+        governor=governor(),
+        clock_mhz=clock_mhz(),
+        temperature_c=temperature_c(),
+        throttled=throttled(),
+        load=round(load_average(), 2),
+    )
 
 
 def load_average() -> float:

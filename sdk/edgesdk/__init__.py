@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from edgesdk.spec import ModelSpec as ModelSpec
     from edgesdk.verbs import bench as bench
     from edgesdk.verbs import bench_android as bench_android
+    from edgesdk.verbs import bench_fleet as bench_fleet
+    from edgesdk.verbs import bench_on as bench_on
+    from edgesdk.verbs import choose as choose
     from edgesdk.verbs import convert as convert
     from edgesdk.verbs import doctor as doctor
     from edgesdk.verbs import inspect as inspect
@@ -88,6 +91,9 @@ _HOMES = {
     "augment": "edgesdk.generativeverbs",
     "bench": "edgesdk.verbs",
     "bench_android": "edgesdk.verbs",
+    "bench_fleet": "edgesdk.verbs",
+    "bench_on": "edgesdk.verbs",
+    "choose": "edgesdk.verbs",
     "compress": "edgesdk.codecverbs",
     "convert": "edgesdk.verbs",
     "decompress": "edgesdk.codecverbs",

@@ -15,12 +15,14 @@ from edgesdk.choice import name_place, name_runtime
 from edgesdk.errors import EdgeSDKError
 from edgesdk.generation import is_generated
 from edgesdk.parser import build_parser
-from edgesdk.progress import remark
 from edgesdk.runfolder import Methods, name_run_folder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0, 1 for an `EdgeSDKError`, 2 for wrong usage, 130 for Ctrl-C."""
+    """Run one command; returns the exit code.
+
+    0, 1 for an `EdgeSDKError`, 2 for wrong usage, 3 for `bench` that found something slower, 130 for Ctrl-C.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     options = build_parser().parse_args(arguments)
     options.typed = ["edgesdk", *arguments]
@@ -184,36 +186,16 @@ def inspect(options: argparse.Namespace) -> int:
 
 def bench(options: argparse.Namespace) -> int:
     """`edgesdk bench`."""
-    from edgesdk import report, verbs
+    from edgesdk import benchapp
 
-    if options.on is not None:
-        if options.data or options.report or options.quick:
-            raise ValueError("--on goes with neither --data nor --report nor --quick")
-        found = verbs.bench_android(
-            options.files,
-            options.on,
-            backends=options.backend,
-            threads=options.threads,
-            delegate=_delegate(options),
-        )
-        print(report.as_json(found) if options.json else report.as_android_text(found))
-        return 0
-    if options.report is not None:
-        report.check_report(options.report)
-    measured = verbs.bench(
-        options.files,
-        data=options.data,
-        backends=options.backend,
-        threads=options.threads,
-        delegate=_delegate(options),
-        quick=options.quick,
-        quiet=options.quiet,
-    )
-    print(report.as_json(measured) if options.json else report.as_text(measured))
-    if options.report is not None:
-        path = report.write_report(options.report, measured, options.typed)
-        remark(f"report: {path}", quiet=options.quiet)
-    return 0
+    return benchapp.bench(options, _delegate(options))
+
+
+def choose(options: argparse.Namespace) -> int:
+    """`edgesdk choose`."""
+    from edgesdk import chooseapp
+
+    return chooseapp.choose(options)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -299,6 +281,7 @@ def _after_stop(options: argparse.Namespace) -> str:
     return {
         "train": ": continue with the same command and --resume",
         "convert": ": the same command continues where it stopped",
+        "choose": ": the same command continues where it stopped",
     }.get(options.verb, "")
 
 
@@ -308,6 +291,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "verify": verify,
     "inspect": inspect,
     "bench": bench,
+    "choose": choose,
     "run": run,
     "compress": codeccommands.compress,
     "decompress": codeccommands.decompress,

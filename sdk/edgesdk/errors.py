@@ -8,6 +8,9 @@
     ├── ConversionError    the converter failed, or its result is not what was asked for
     │   └── GateError      the converted model lost more accuracy than --max-drop allows
     ├── BackendError       a runtime or delegate that is missing or refuses the model
+    │   └── NothingMeasuredError  every measurement was refused
+    ├── MeasurementError   a baseline or log that is missing or damaged, a host that is lost
+    │   └── ChoiceError    no candidate keeps the limits
     ├── SourceError        a camera, video, folder or URL that cannot be opened
     ├── StreamError        a compressed picture that is damaged, cut short or of another model
     ├── ServeError         an address that the web page cannot be served on
@@ -18,6 +21,9 @@
 Every message is one sentence: what was found, what was expected, what to do. Wrong *arguments* are `ValueError`.
 The command line prints the sentence and exits with 1 (2 for wrong usage).
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 
 class EdgeSDKError(Exception):
@@ -50,6 +56,22 @@ class GateError(ConversionError):
 
 class BackendError(EdgeSDKError):
     """A runtime or a delegate is missing or refuses the model."""
+
+
+class NothingMeasuredError(BackendError):
+    """Every measurement was refused; `rows` says why, one `Refused` each."""
+
+    def __init__(self, rows: Sequence[Any]) -> None:
+        super().__init__("; ".join(dict.fromkeys(row.reason for row in rows)))
+        self.rows = tuple(rows)
+
+
+class MeasurementError(EdgeSDKError):
+    """A baseline, a log or a fleet file is missing or damaged, or the host that measures is lost."""
+
+
+class ChoiceError(MeasurementError):
+    """No candidate keeps the limits."""
 
 
 class SourceError(EdgeSDKError):

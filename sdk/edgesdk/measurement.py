@@ -18,33 +18,142 @@ class Percentiles:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """What the machine was like at one moment.
+
+    Attributes:
+        governor: of the CPU's frequency, "" where the system does not say.
+        clock_mhz: of the fastest core now; None where the system does not say.
+        temperature_c: of the hottest part; None likewise.
+        throttled: what holds a Raspberry Pi back; None on other boards.
+        load: processes that wanted a CPU during the last minute.
+    """
+
+    governor: str = ""
+    clock_mhz: float | None = None
+    temperature_c: float | None = None
+    throttled: tuple[str, ...] | None = None
+    load: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Age:
+    """Medians, in milliseconds, of where the time from a frame to its answer goes.
+
+    Attributes:
+        capture: reading and decoding, 0 where frames lie in memory.
+        queue: waiting for the model.
+        prepare, invoke, post: fitting the frame to the model, the runtime, from its raw output to a label.
+    """
+
+    capture: float = 0.0
+    queue: float = 0.0
+    prepare: float
+    invoke: float
+    post: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paced:
+    """A frame to its label at the pace of a camera, where the processor sleeps between frames.
+
+    Attributes:
+        source: where the frames came from.
+        fps: of the answers.
+        frame_ms: from a frame's first byte to its label.
+        age: where that went.
+        dropped: frames that a newer one overtook.
+    """
+
+    source: str
+    fps: float
+    frame_ms: Percentiles
+    age: Age
+    dropped: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Minute:
+    """A stretch of `--sustained`: seconds from its start to this stretch's end, frame to label, and the machine."""
+
+    end_s: float
+    frame_ms: Percentiles
+    conditions: Conditions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confusion:
+    """How often one class was taken for another, and a photo of it (base64 JPEG, "" beyond the first few)."""
+
+    true: str
+    answered: str
+    count: int
+    photo: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """Answers to labelled photos.
+
+    Attributes:
+        top1, top5, n: fractions right, and of how many photos.
+        ci95: of top1 (Wilson).
+        ece: expected calibration error, 0 to 1; None where the output is no probability.
+        per_class: label -> fraction of its photos that were right.
+        confusions: most frequent first.
+        float_top1: of the float network on its own test photos, as the contract says; None where it does not.
+    """
+
+    top1: float
+    top5: float
+    n: int
+    ci95: tuple[float, ...]
+    ece: float | None
+    per_class: dict[str, float]
+    confusions: tuple[Confusion, ...]
+    float_top1: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Measurement:
     """What one model costs on this machine with one backend and number of threads.
 
     Attributes:
         model, path, sha256: which file.
+        precision: of the file, such as "int8".
         backend, threads, delegate: what ran it; delegate is the external one's name, "" without one.
+        place: the device's name in a fleet, "" for this machine.
         family, device: "cpu" or "gpu", and the GPU's name.
         choice: why this backend and number of threads, where that was left open.
         nodes, delegated_nodes: operations in the graph, and how many the delegate took; without one XNNPACK or the GPU.
         max_difference: the largest difference from a golden output; None where the contract holds none.
         cpu_over_wall: CPU seconds per second of invoke: 2 threads that really run give almost 2.
-        load_ms: read, check and allocate; first_invoke_ms: the first run, before any warm-up.
-        invoke_ms: the runtime alone. frame_ms: a 640x480 frame to its label.
-        peak_rss_bytes: of the whole measuring process.
-        top1, top1_n: accuracy on the given data, and on how many images; None without data.
+        load_ms: read, check and build; allocate_ms: tensors and packed weights, None where the runtime does not tell
+            them apart; first_invoke_ms: the first run, before any warm-up; warmup_ms: the runs after it that are left
+            out.
+        invoke_ms: the runtime alone, back to back. frame_ms: a 640x480 frame to its label, back to back.
+        age: where frame_ms goes. paced: the same at a camera's pace.
+        sustained: stretches of it over minutes; () where that was not asked for.
+        peak_rss_bytes: of the whole measuring process; rss_delta_bytes: what the model added to it.
+        top1, top1_n: accuracy on the given data, and on how many images; None without data. judged: the rest of it.
         board, versions: the machine and what ran on it.
+        before, after: what the machine was like.
         warnings: what makes these figures doubtful, with the fix.
-        samples_ms: the raw invoke times.
+        turns: measurements of the same number took turns.
+        samples_ms: the raw invoke times. blocks: how many of them ran in a row; between blocks ran what was measured
+            in turns. yardstick_ms: what a fixed piece of work took beside each block.
+        frame_samples_ms: the raw times of frame_ms.
     """
 
     model: str
     path: str
     sha256: str
     size_bytes: int
+    precision: str = ""
     backend: str
     threads: int
     delegate: str = ""
+    place: str = ""
     family: Literal["cpu", "gpu"] = "cpu"
     device: str = ""
     choice: Choice | None = None
@@ -52,17 +161,30 @@ class Measurement:
     delegated_nodes: int
     cpu_over_wall: float
     load_ms: float
+    allocate_ms: float | None = None
     first_invoke_ms: float
+    warmup_ms: float = 0.0
     invoke_ms: Percentiles
     frame_ms: Percentiles
+    age: Age | None = None
+    paced: Paced | None = None
+    sustained: tuple[Minute, ...] = ()
     peak_rss_bytes: int
+    rss_delta_bytes: int = 0
     max_difference: float | None = None
     top1: float | None = None
     top1_n: int = 0
+    judged: Judged | None = None
     board: str = ""
     versions: dict[str, str] = field(default_factory=dict)
+    before: Conditions | None = None
+    after: Conditions | None = None
     warnings: tuple[str, ...] = ()
+    turns: int = 0
     samples_ms: tuple[float, ...] = ()
+    blocks: tuple[int, ...] = ()
+    yardstick_ms: tuple[float, ...] = ()
+    frame_samples_ms: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +198,17 @@ class Refused:
     threads: int | None
     delegate: str
     reason: str
+    place: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpTime:
+    """What one type of operation takes of a run: milliseconds, how many of them, fraction of the whole."""
+
+    name: str
+    mean_ms: float
+    count: int
+    share: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +222,8 @@ class OnAndroid:
         mean_ms, std_ms, min_ms, max_ms, n: of the runs after the warm-up.
         nodes, delegated_nodes: as the tool says them; None where it does not.
         peak_memory_bytes: of the tool; None where it does not say.
+        place: as in `Measurement`.
+        ops: the tool's profile by type of operation, longest first; () where it was not asked for one.
     """
 
     model: str
@@ -108,3 +243,5 @@ class OnAndroid:
     nodes: int | None
     delegated_nodes: int | None
     peak_memory_bytes: int | None
+    ops: tuple[OpTime, ...] = ()
+    place: str = ""

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from edgesdk import __version__, codeccommands, generativecommands
+from edgesdk import __version__, codeccommands, generativecommands, measureparser
+from edgesdk.measureparser import add_delegate, count, words
 from edgesdk.methodsparser import add_methods
 from edgesdk.recipe import RECIPES
 from edgesdk.spec import ARCHITECTURES, DEFAULT_ARCH
@@ -157,29 +158,22 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--activations", metavar="PHOTO", help="of a run: draw what each layer answers to a photo")
     command.add_argument("--report", type=Path, metavar="FILE", help="of a run: write it all to an .html")
 
-    command = add("bench", "measure files on this machine", "edgesdk bench model.tflite --data photos/ --report b.html")
-    command.add_argument("files", metavar="FILE", nargs="+", type=Path)
-    command.add_argument("--data", metavar="DATA", help="labelled photos: adds accuracy on their test split")
-    command.add_argument(
-        "--backend",
-        type=_words,
-        default=["auto"],
-        metavar="B,..",
-        help="litert, litert-gpu, tflite-runtime, or auto, which is what `run` would take (default)",
+    measureparser.add_bench(
+        add(
+            "bench",
+            "measure files on this machine, another one, or a fleet",
+            "edgesdk bench a.tflite b.tflite --data photos/ --report b.html\n"
+            "  edgesdk bench a.tflite --on pi@kitchen --baseline before.json --tolerance 5",
+        )
     )
-    command.add_argument(
-        "--threads", type=_counts, default=[None], metavar="N,..", help="CPU threads, such as 1,2, or auto (default)"
+
+    command = add(
+        "choose",
+        "learn, convert and measure a grid of models, and take the best that keeps the limits",
+        "edgesdk choose photos/ --weights imagenet --budget 30ms --max-size 2MB --report choose.html",
     )
-    _add_delegate(command)
-    command.add_argument(
-        "--on",
-        metavar="adb:SERIAL",
-        type=_android,
-        help="measure on an Android device with its benchmark_model, --backend litert, litert-gpu or nnapi (not "
-        "verified on hardware)",
-    )
-    command.add_argument("--quick", action="store_true", help="about a second each instead of about twenty")
-    command.add_argument("--report", type=Path, metavar="FILE", help="write .html, .md, .csv or .json")
+    measureparser.add_choose(command)
+    _add_learning(command)
 
     command = add(
         "run",
@@ -210,7 +204,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         help="try every runtime with it, and choose anew what `auto` takes",
     )
-    _add_delegate(command)
+    add_delegate(command)
     return parser
 
 
@@ -258,40 +252,9 @@ def _add_backend(command: argparse.ArgumentParser) -> None:
         help="litert, litert-gpu, tflite-runtime, or auto: the fastest here that gives the golden outputs (default)",
     )
     command.add_argument(
-        "--threads", type=_count, default=None, metavar="N", help="CPU threads, or auto: as many as help (default)"
+        "--threads", type=count, default=None, metavar="N", help="CPU threads, or auto: as many as help (default)"
     )
-    _add_delegate(command)
-
-
-def _add_delegate(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--delegate", metavar="LIB", help="external delegate: a shared library that takes operations")
-    command.add_argument(
-        "--delegate-option",
-        dest="delegate_options",
-        type=_named_value,
-        action="append",
-        default=[],
-        metavar="K=V",
-        help="what the delegate is told; may be repeated",
-    )
-
-
-def _count(text: str) -> int | None:
-    return None if text == "auto" else int(text)
-
-
-def _android(text: str) -> str:
-    kind, _, serial = text.partition(":")
-    if kind != "adb" or not serial:
-        raise argparse.ArgumentTypeError(f"{text!r} is no adb:SERIAL")
-    return serial
-
-
-def _named_value(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not name or not equals:
-        raise argparse.ArgumentTypeError(f"{text!r} is no NAME=VALUE")
-    return name, value
+    add_delegate(command)
 
 
 def _add_capture(command: argparse.ArgumentParser) -> None:
@@ -315,7 +278,7 @@ def _add_decisions(command: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--votes", type=_pair("/"), metavar="K/N", help="a label is there once K of N frames say so (default 3/5)"
     )
-    group.add_argument("--none", type=_words, metavar="LABEL,..", help="classes that mean none of these")
+    group.add_argument("--none", type=words, metavar="LABEL,..", help="classes that mean none of these")
     group.add_argument("--cooldown", type=float, metavar="S", help="seconds before a label that left is seen again")
     group.add_argument("--region", type=_numbers, metavar="L,T,R,B", help="part of the frame to look at, each 0 to 1")
     group.add_argument("--motion", type=float, metavar="SHARE", help="classify only after so much of the picture moved")
@@ -350,11 +313,3 @@ def _pair(mark: str) -> Callable[[str], tuple[int, int]]:
 
 def _numbers(text: str) -> tuple[float, ...]:
     return tuple(float(word) for word in text.split(","))
-
-
-def _words(text: str) -> list[str]:
-    return text.split(",")
-
-
-def _counts(text: str) -> list[int | None]:
-    return [_count(word) for word in text.split(",")]

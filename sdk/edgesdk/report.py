@@ -3,23 +3,22 @@
 import csv
 import io
 import json
-import shlex
-import time
 from collections.abc import Sequence
-from dataclasses import asdict
-from importlib.resources import files
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from edgesdk.atomic import check_writable, write_text
+from edgesdk.baseline import Comparison
 from edgesdk.choice import name_runtime
 from edgesdk.errors import MissingPackageError
 from edgesdk.measurement import Measurement, OnAndroid, Refused
-from edgesdk.stats import wilson_interval
+from edgesdk.stats import ratio_interval, split_blocks
 from edgesdk.tables import columns
+
+if TYPE_CHECKING:
+    from edgesdk.drawing import Point
 
 COLUMNS = (
     "model",
@@ -37,10 +36,47 @@ COLUMNS = (
     "golden ±",
     "top-1",
 )
-HISTOGRAM_BINS = 40
+FLOAT_KEPT = 0.98  # of float's accuracy that int8 must keep to count (MLPerf Mobile, arXiv 2012.02328)
+RAW = ("samples_ms", "frame_samples_ms", "blocks", "yardstick_ms")
+ENDINGS = (".html", ".md", ".csv", ".json")
+
+Row = Measurement | OnAndroid | Refused
+Rows = Sequence[Row]
 
 
-Rows = Sequence[Measurement | Refused]
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a report tells.
+
+    Attributes:
+        rows: what was measured, imported and refused.
+        comparisons: with a baseline.
+        shares: (model, (type of operation, share of the multiply-adds, words) each) of each file.
+        command: what was typed, so that a reader can do it again.
+        title, summary: "" for those of measurements.
+        points: of the plot of accuracy over time; () for those of the measurements.
+        candidates, picked: rows of a table under a head, and the first cell of the row that was picked.
+    """
+
+    rows: Rows
+    comparisons: Sequence[Comparison] = ()
+    shares: Sequence[tuple[str, Sequence[tuple[str, float, str]]]] = ()
+    command: Sequence[str] = ()
+    title: str = ""
+    summary: str = ""
+    points: "Sequence[Point]" = ()
+    candidates: Sequence[Sequence[str]] = ()
+    picked: str = ""
+
+    @property
+    def measured(self) -> Sequence[Measurement]:
+        """What was measured."""
+        return [row for row in self.rows if isinstance(row, Measurement)]
+
+    @property
+    def refused(self) -> Sequence[Refused]:
+        """What was refused."""
+        return [row for row in self.rows if isinstance(row, Refused)]
 
 
 def table_rows(measurements: Sequence[Measurement]) -> list[tuple[str, ...]]:
@@ -69,15 +105,22 @@ def table_rows(measurements: Sequence[Measurement]) -> list[tuple[str, ...]]:
 def as_text(rows: Rows) -> str:
     """A table for the terminal; what was refused, chosen and is doubtful stands under it."""
     measured, refused = split_rows(rows)
-    lines = columns([COLUMNS, *table_rows(measured)])
-    lines += [f"refused: {_named(row)}: {row.reason}" for row in refused]
+    lines = columns([COLUMNS, *table_rows(measured)]) if measured else []
+    if any(isinstance(row, OnAndroid) for row in rows):
+        lines += columns(android_rows(rows))
+        lines += ["note: benchmark_model feeds random values: these figures do not prove that the outputs are right"]
+    if places := place_rows(measured):
+        lines += ["", *columns(places), ""]
+    lines += [f"in turns: {line}" for line in ratio_lines(measured)]
+    lines += [f"accuracy: {named(m)}: {gate(m, measured)[1]}" for m in measured if gate(m, measured)[1]]
+    lines += [f"refused: {named(row)}: {row.reason}" for row in refused]
     lines += [f"auto: {m.model}: {m.choice}" for m in measured if m.choice]
-    lines += [f"note: {warning} ({'; '.join(which)})" for warning, which in _grouped_warnings(measured).items()]
+    lines += [f"note: {warning} ({'; '.join(which)})" for warning, which in grouped_warnings(measured).items()]
     return "\n".join(lines)
 
 
-def as_android_text(rows: Sequence[OnAndroid | Refused]) -> str:
-    """A table of what was measured on Android devices, and what was refused."""
+def android_rows(rows: Rows) -> list[tuple[str, ...]]:
+    """A head, and a row of text for each measurement of benchmark_model."""
     head = (
         "model",
         "backend",
@@ -100,18 +143,66 @@ def as_android_text(rows: Sequence[OnAndroid | Refused]) -> str:
             taken = "" if row.nodes is None else f"{row.delegated_nodes}/{row.nodes}"
             shown = (f"{time:.3f}" for time in times)
             lines.append((row.model, _ran(row), str(row.threads), *shown, peak, taken, row.device))
-    text = columns(lines)
-    text += [f"refused: {_named(row)}: {row.reason}" for row in rows if isinstance(row, Refused)]
-    text += ["note: benchmark_model feeds random values: these figures do not prove that the outputs are right"]
-    return "\n".join(text)
+    return lines
+
+
+def ratio_lines(measured: Sequence[Measurement]) -> list[str]:
+    """How much faster the fastest of those that took turns is than the others, with 95 % bootstrap intervals."""
+    lines = []
+    for turns in sorted({(m.place, m.turns) for m in measured}):
+        group = [m for m in measured if (m.place, m.turns) == turns and m.blocks]
+        if len(group) < 2:
+            continue
+        best = min(group, key=lambda m: m.invoke_ms.p50)
+        base = split_blocks(best.samples_ms, best.blocks)
+        for m in group:
+            if m is not best:
+                ratio, low, high = ratio_interval(split_blocks(m.samples_ms, m.blocks), base, paired=True)
+                lines.append(f"{named(m)} takes {ratio:.2f} times ({low:.2f} to {high:.2f}) what {named(best)} takes")
+    return lines
+
+
+def place_rows(measured: Sequence[Measurement]) -> list[tuple[str, ...]]:
+    """A head and a row a model, with a column a device: invoke p90 (frame p90); [] where no device has a name."""
+    places = list(dict.fromkeys(m.place for m in measured if m.place))
+    if not places:
+        return []
+    cells: dict[tuple[str, str], str] = {}
+    for m in measured:
+        cells[(f"{m.model}, {_threads(m)}", m.place)] = f"{m.invoke_ms.p90:.3f} ({m.frame_ms.p90:.3f})"
+    names = list(dict.fromkeys(name for name, _ in cells))
+    return [("ms, p90", *places), *((name, *(cells.get((name, p), "") for p in places)) for name in names)]
+
+
+def gate(m: Measurement, measured: Sequence[Measurement]) -> tuple[str, str]:
+    """("kept", "failed" or "", in words) how much of the float network's accuracy a quantized file keeps.
+
+    Against a float32 file of the same network that was measured on the same photos; else as its contract says.
+    """
+    if m.judged is None or m.precision == "float32" or not m.top1:
+        return "", ""
+    name = m.model.rpartition(" ")[0]
+    floats = [o.top1 for o in measured if o.precision == "float32" and o.model.rpartition(" ")[0] == name and o.top1]
+    whole, source = (floats[0], "the float32 file's") if floats else (m.judged.float_top1, "the float network's")
+    if not whole:
+        return "", ""
+    share = m.top1 / whole
+    verdict = "kept" if share >= FLOAT_KEPT else "failed"
+    words = f"keeps {100 * share:.1f} % of {source} {100 * whole:.1f} %"
+    return verdict, words + ("" if verdict == "kept" else f", below {100 * FLOAT_KEPT:.0f} %")
 
 
 def as_markdown(rows: Rows) -> str:
     """A Markdown table, and a list of what was refused."""
     measured, refused = split_rows(rows)
-    cells = [COLUMNS, tuple("---" for _ in COLUMNS), *table_rows(measured)]
+    cells = [COLUMNS, tuple("---" for _ in COLUMNS), *table_rows(measured)] if measured else []
+    if any(isinstance(row, OnAndroid) for row in rows):
+        head, *others = android_rows(rows)
+        cells += [head, tuple("---" for _ in head), *others]
     lines = [f"| {' | '.join(row)} |" for row in cells]
-    lines += ["", *(f"- refused: {_named(row)}: {row.reason}" for row in refused)] if refused else []
+    if ratios := ratio_lines(measured):
+        lines += ["", *(f"- {line}" for line in ratios)]
+    lines += ["", *(f"- refused: {named(row)}: {row.reason}" for row in refused)] if refused else []
     return "\n".join(lines) + "\n"
 
 
@@ -128,12 +219,13 @@ def as_csv(rows: Rows) -> str:
     return text.getvalue()
 
 
-def as_json(rows: Sequence[Measurement | OnAndroid | Refused], *, samples: bool = False) -> str:
+def as_json(rows: Rows, *, samples: bool = False) -> str:
     """A list of objects, those that were refused with a `reason`; `samples` keeps every raw time."""
     items = [asdict(row) for row in rows]
     if not samples:
         for item in items:
-            item.pop("samples_ms", None)
+            for name in RAW:
+                item.pop(name, None)
     return json.dumps(items, indent=1, ensure_ascii=False)
 
 
@@ -142,11 +234,8 @@ def split_rows(rows: Rows) -> tuple[list[Measurement], list[Refused]]:
     return [row for row in rows if isinstance(row, Measurement)], [row for row in rows if isinstance(row, Refused)]
 
 
-def write_report(path: Path | str, rows: Rows, command: Sequence[str] = ()) -> Path:
+def write_report(path: Path | str, made: Report) -> Path:
     """Write a report in the format of the file's ending: .html, .md, .csv or .json.
-
-    Args:
-        command: what was typed, so that a reader can do it again.
 
     Raises:
         ValueError: if the ending is another one.
@@ -154,87 +243,42 @@ def write_report(path: Path | str, rows: Rows, command: Sequence[str] = ()) -> P
         WriteError: if the file cannot be written.
     """
     path = Path(path)
-    writers = {".md": as_markdown, ".csv": as_csv}
-    if path.suffix in writers:
-        return write_text(path, writers[path.suffix](rows))
-    if path.suffix == ".json":
-        return write_text(path, as_json(rows, samples=True))
     check_report(path)
-    return write_text(path, _html(rows, command))
+    if path.suffix == ".html":
+        from edgesdk.page import build_page
+
+        return write_text(path, build_page(made))
+    if path.suffix == ".json":
+        return write_text(path, as_json(made.rows, samples=True))
+    return write_text(path, as_markdown(made.rows) if path.suffix == ".md" else as_csv(made.rows))
 
 
 def check_report(path: Path) -> None:
     """Refuse what `write_report` would refuse, before anything is measured; raises as it does."""
-    if path.suffix not in (".html", ".md", ".csv", ".json"):
+    if path.suffix not in ENDINGS:
         raise ValueError(f"the report {path} ends in {path.suffix!r}, expected .html, .md, .csv or .json")
     if path.suffix == ".html" and find_spec("jinja2") is None:
         raise MissingPackageError("jinja2", "report", "an HTML report")
     check_writable(path)
 
 
-def _html(rows: Rows, command: Sequence[str]) -> str:
-    import jinja2
-
-    measurements, refused = split_rows(rows)
-
-    template = (files("edgesdk") / "templates" / "bench.html").read_text(encoding="utf-8")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    return environment.from_string(template).render(
-        measurements=measurements,
-        columns=COLUMNS,
-        rows=table_rows(measurements),
-        scale=_scale(measurements),
-        histograms=[_histogram(m) for m in measurements],
-        refused=[(_named(row), row.reason) for row in refused],
-        choices=[(m.model, str(m.choice)) for m in measurements if m.choice],
-        warnings=_grouped_warnings(measurements),
-        intervals=[_interval(m) for m in measurements],
-        fastest=min(measurements, key=lambda m: m.invoke_ms.p90),
-        boards=sorted({m.board for m in measurements}),
-        made=time.strftime("%Y-%m-%d %H:%M"),
-        command=shlex.join(command),
-        raw=as_json(rows, samples=True),
-    )
-
-
-def _grouped_warnings(measurements: Sequence[Measurement]) -> dict[str, list[str]]:
+def grouped_warnings(measurements: Sequence[Measurement]) -> dict[str, list[str]]:
     """Each warning once, with the measurements that it is about."""
     grouped: dict[str, list[str]] = {}
     for m in measurements:
         for warning in m.warnings:
-            grouped.setdefault(warning, []).append(_named(m))
+            grouped.setdefault(warning, []).append(named(m))
     return {text: ["all"] if len(which) == len(measurements) > 1 else which for text, which in grouped.items()}
 
 
-def _ran(row: Measurement | OnAndroid | Refused) -> str:
+def _ran(row: Row) -> str:
     return f"{row.backend} + {row.delegate}" if row.delegate else row.backend
 
 
-def _named(row: Measurement | Refused) -> str:
-    return f"{row.model}, {name_runtime(row.backend, row.threads or 1, row.delegate)}"
+def named(row: Row) -> str:
+    """A row in words: its model, what ran it, and where."""
+    return f"{row.model}, {_threads(row)}" + (f" on {row.place}" if row.place else "")
 
 
-def _interval(m: Measurement) -> tuple[float, float] | None:
-    return None if m.top1 is None else wilson_interval(round(m.top1 * m.top1_n), m.top1_n)
-
-
-def _scale(measurements: Sequence[Measurement]) -> dict[str, Any]:
-    """The common time axis: its end and four round ticks, in milliseconds."""
-    longest = max(m.frame_ms.p90 for m in measurements)
-    step = 10 ** np.floor(np.log10(longest / 2)) if longest > 0 else 1.0
-    step = next(step * k for k in (1, 2, 2.5, 5, 10) if longest / (step * k) <= 6)
-    ticks = np.arange(0, longest + step, step)
-    return {"end": float(ticks[-1]), "ticks": [float(tick) for tick in ticks]}
-
-
-def _histogram(m: Measurement) -> dict[str, Any]:
-    """Counts of the invoke times up to 3 times the median, relative to the tallest; the rest as a number."""
-    end = 3 * m.invoke_ms.p50
-    low = 0.8 * min(m.samples_ms, default=0.0)
-    counts, edges = np.histogram([s for s in m.samples_ms if s <= end], bins=HISTOGRAM_BINS, range=(low, end))
-    return {
-        "heights": (counts / max(1, counts.max())).tolist(),
-        "low": float(edges[0]),
-        "end": float(edges[-1]),
-        "beyond": sum(s > end for s in m.samples_ms),
-    }
+def _threads(row: Row) -> str:
+    return name_runtime(row.backend, row.threads or 1, row.delegate)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edgesdk import modelfile, runreport
 from edgesdk.atomic import write_bytes
 from edgesdk.choice import name_runtime
+from edgesdk.choosing import choose
 from edgesdk.conversion import convert
 from edgesdk.data import read_dataset
 from edgesdk.errors import RunError
@@ -34,6 +35,9 @@ __all__ = [
     "InspectedRun",
     "bench",
     "bench_android",
+    "bench_fleet",
+    "bench_on",
+    "choose",
     "convert",
     "doctor",
     "inspect",
@@ -247,16 +251,21 @@ def bench(
     backends: Sequence[str] = ("auto",),
     threads: Sequence[int | None] = (None,),
     delegate: "Delegate | None" = None,
+    source: str = "memory",
+    sustained_minutes: float = 0.0,
     quick: bool = False,
     quiet: bool = True,
 ) -> list[Measurement | Refused]:
     """Measure files on this machine, each with each backend and number of threads in a process of its own.
 
     Args:
-        data: labelled photos; adds top-1 on the test split (on all photos where there is none).
+        data: labelled photos; adds accuracy on the test split (on all photos where there is none).
         backends, threads: what is left open ("auto", None) is chosen as `Classifier` does it.
         delegate: each is measured without it and with it.
-        quick: about a second each instead of about ten.
+        source: of the frames that come at a camera's pace, as `Stream` takes them; files give 30 a second, and so do
+            the frames that lie in "memory".
+        sustained_minutes: how long each is watched at that pace, a value a minute.
+        quick: about two seconds each instead of half a minute.
 
     Returns:
         One row each; what is refused, dies or gives other outputs than the golden ones is a row with its reason.
@@ -264,9 +273,11 @@ def bench(
     Raises:
         EdgeSDKError, ValueError: one sentence each, also where every row was refused.
     """
-    from edgesdk_device.bench import measure_all
+    from edgesdk_device.bench import Extra, measure_all
 
-    return measure_all([Path(path) for path in paths], data, backends, threads, delegate, quick=quick, quiet=quiet)
+    extra = Extra(data=data, source=source, sustained_minutes=sustained_minutes)
+    files = [Path(path) for path in paths]
+    return measure_all(files, backends, threads, delegate, extra=extra, quick=quick, quiet=quiet)
 
 
 def bench_android(
@@ -295,6 +306,49 @@ def bench_android(
     from edgesdk_device.android import measure_on_android
 
     return measure_on_android([Path(path) for path in paths], serial, backends, threads, delegate)
+
+
+def bench_on(
+    paths: Sequence[Path | str],
+    host: str,
+    *,
+    backends: Sequence[str] = ("auto",),
+    threads: Sequence[int | None] = (None,),
+    quick: bool = False,
+    quiet: bool = True,
+) -> list[Measurement | Refused]:
+    """Measure files on another machine over OpenSSH, as `bench` does it there.
+
+    It is asked with `doctor` first and gets each file once. It goes on without us: after a lost connection the same
+    call finds what was measured.
+
+    Args:
+        host: USER@HOST, which `ssh` reaches without a password.
+
+    Raises:
+        MeasurementError: if the host is lost or has no edgesdk.
+        EdgeSDKError, ValueError: as `bench`.
+    """
+    from edgesdk_device.remote import Host
+    from edgesdk_device.remote import bench_on as measure_there
+
+    files = [Path(path) for path in paths]
+    return measure_there(files, Host(address=host), backends=backends, threads=threads, quick=quick, quiet=quiet)
+
+
+def bench_fleet(
+    paths: Sequence[Path | str], fleet: Path | str, *, quick: bool = False, quiet: bool = True
+) -> list[Measurement | Refused]:
+    """Measure files on all devices of a fleet file at once; `place` of each row is the device's name.
+
+    Raises:
+        MeasurementError: if the fleet file is missing or wrong.
+        EdgeSDKError: as `bench`; a device that is lost is a row with its reason.
+    """
+    from edgesdk_device.fleet import bench_fleet as measure_everywhere
+    from edgesdk_device.fleet import read_fleet
+
+    return measure_everywhere([Path(path) for path in paths], read_fleet(fleet), quick=quick, quiet=quiet)
 
 
 def run(

@@ -40,9 +40,11 @@ class Backend(abc.ABC):
         nodes, delegated_nodes: operations in the graph, and how many of them run on what was asked for: on the external
             delegate where there is one, else on XNNPACK (CPU) or on the GPU.
         device: the GPU's name, "" on the CPU.
+        allocate_ms: what allocating tensors and packing weights took; None where the runtime does it while it loads.
     """
 
     family: Family
+    allocate_ms: float | None = None
 
     def __init__(
         self,

@@ -1,5 +1,6 @@
 """What LiteRT's and tflite-runtime's interpreters have in common."""
 
+import time
 from typing import Any
 
 import numpy.typing as npt
@@ -69,7 +70,9 @@ def open_interpreter(
             )
             if delegate is not None:  # before XNNPACK takes the rest
                 nodes, taken = count_nodes(interpreter._get_ops_details())
+            start = time.perf_counter()
             interpreter.allocate_tensors()
+            allocate_ms = (time.perf_counter() - start) * 1e3
     except (ValueError, RuntimeError, ImportError) as error:
         reason = " ".join(str(error).replace(_RESTORED, "").split())
         what = "the model" if delegate is None else f"the model with the delegate {delegate.name}"
@@ -79,7 +82,9 @@ def open_interpreter(
             f"the delegate {delegate.name} took none of the model's {nodes} operations: the CPU would run it all, so "
             "leave the delegate out"
         )
-    return InterpreterBackend(interpreter, name, version, threads, delegate, taken)
+    backend = InterpreterBackend(interpreter, name, version, threads, delegate, taken)
+    backend.allocate_ms = allocate_ms
+    return backend
 
 
 def count_nodes(ops: list[dict[str, Any]]) -> tuple[int, int]:
