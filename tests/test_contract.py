@@ -38,7 +38,7 @@ def test_an_output_survives_its_base64() -> None:
         ({"input": {"height": "160", "width": 160}}, "contract.input.height"),
         ({"input": {"height": 0, "width": 160}}, "0x160"),
         ({"tolerance": {"cpu": "much"}}, "contract.tolerance.cpu"),
-        ({"golden": [{"generator": "code"}]}, "golden[0].generator"),
+        ({"golden": [{"generator": "noise"}]}, "golden[0].generator"),
         ({"format": FORMAT + 1}, "upgrade edgesdk"),
         ({"measured": {"macs": True}}, "contract.measured.macs"),
         ({"output": {"labels": ["only one"]}}, "1 labels for 3 classes"),

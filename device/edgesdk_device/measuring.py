@@ -105,7 +105,7 @@ class Process:
         self.model = model = Model(Path(path), backend=backend, threads=threads, delegate=added)
         opened_ms = (time.perf_counter() - start) * 1e3
         image, runtime = model.contract.input, model.backend
-        self._prepare = model.prepare
+        self._prepare: Callable[[Any], Any] = model.prepare
         if image.color == "latent":  # what takes a code sees no camera: codes stand for frames
             self._prepare = model.feed
             self._frames = [Golden(generator="normal", seed=seed).pixels(image) for seed in range(CYCLED_FRAMES)]

@@ -3,7 +3,6 @@
 Nothing heavy is imported before a verb is called, and TensorFlow only by `train` and `convert`.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from edgesdk.conversion import convert
 from edgesdk.data import read_dataset
 from edgesdk.errors import RunError
 from edgesdk.generativeverbs import find_body
-from edgesdk.measurement import Measurement, OnAndroid, Refused
+from edgesdk.measureverbs import bench, bench_android, bench_fleet, bench_on
 from edgesdk.preprocess import ImageInput, Resize, fit_frame, input_of, read_photo
 from edgesdk.results import Check, Verified
 from edgesdk.runfolder import MODEL_FILE, Learning, Methods, Run, Transfer, name_run_folder, read_run
@@ -242,113 +241,6 @@ def inspect_run(
     if report is not None:
         runreport.write_run_report(Path(report), found)
     return found
-
-
-def bench(
-    paths: Sequence[Path | str],
-    *,
-    data: Path | str | None = None,
-    backends: Sequence[str] = ("auto",),
-    threads: Sequence[int | None] = (None,),
-    delegate: "Delegate | None" = None,
-    source: str = "memory",
-    sustained_minutes: float = 0.0,
-    quick: bool = False,
-    quiet: bool = True,
-) -> list[Measurement | Refused]:
-    """Measure files on this machine, each with each backend and number of threads in a process of its own.
-
-    Args:
-        data: labelled photos; adds accuracy on the test split (on all photos where there is none).
-        backends, threads: what is left open ("auto", None) is chosen as `Classifier` does it.
-        delegate: each is measured without it and with it.
-        source: of the frames that come at a camera's pace, as `Stream` takes them; files give 30 a second, and so do
-            the frames that lie in "memory".
-        sustained_minutes: how long each is watched at that pace, a value a minute.
-        quick: about two seconds each instead of half a minute.
-
-    Returns:
-        One row each; what is refused, dies or gives other outputs than the golden ones is a row with its reason.
-
-    Raises:
-        EdgeSDKError, ValueError: one sentence each, also where every row was refused.
-    """
-    from edgesdk_device.bench import Extra, measure_all
-
-    extra = Extra(data=data, source=source, sustained_minutes=sustained_minutes)
-    files = [Path(path) for path in paths]
-    return measure_all(files, backends, threads, delegate, extra=extra, quick=quick, quiet=quiet)
-
-
-def bench_android(
-    paths: Sequence[Path | str],
-    serial: str,
-    *,
-    backends: Sequence[str] = ("auto",),
-    threads: Sequence[int | None] = (None,),
-    delegate: "Delegate | None" = None,
-) -> list[OnAndroid | Refused]:
-    """Measure files on an Android device with Android's own benchmark_model, over adb: not verified on hardware.
-
-    The tool feeds random values: it measures, and does not prove that the outputs are the golden ones.
-
-    Args:
-        serial: of the device, as `adb devices` lists it.
-        backends: "auto" and "litert" are the CPU with XNNPACK, "litert-gpu" the GPU, "nnapi" the deprecated NNAPI.
-        threads: None is 1.
-        delegate: a library built for the device; it is copied there and measured, too.
-
-    Raises:
-        ValueError: if a backend is none that the tool knows.
-        ModelFileError: if a file is missing or damaged.
-        BackendError: if adb, the device or the tool is missing, or every row was refused.
-    """
-    from edgesdk_device.android import measure_on_android
-
-    return measure_on_android([Path(path) for path in paths], serial, backends, threads, delegate)
-
-
-def bench_on(
-    paths: Sequence[Path | str],
-    host: str,
-    *,
-    backends: Sequence[str] = ("auto",),
-    threads: Sequence[int | None] = (None,),
-    quick: bool = False,
-    quiet: bool = True,
-) -> list[Measurement | Refused]:
-    """Measure files on another machine over OpenSSH, as `bench` does it there.
-
-    It is asked with `doctor` first and gets each file once. It goes on without us: after a lost connection the same
-    call finds what was measured.
-
-    Args:
-        host: USER@HOST, which `ssh` reaches without a password.
-
-    Raises:
-        MeasurementError: if the host is lost or has no edgesdk.
-        EdgeSDKError, ValueError: as `bench`.
-    """
-    from edgesdk_device.remote import Host
-    from edgesdk_device.remote import bench_on as measure_there
-
-    files = [Path(path) for path in paths]
-    return measure_there(files, Host(address=host), backends=backends, threads=threads, quick=quick, quiet=quiet)
-
-
-def bench_fleet(
-    paths: Sequence[Path | str], fleet: Path | str, *, quick: bool = False, quiet: bool = True
-) -> list[Measurement | Refused]:
-    """Measure files on all devices of a fleet file at once; `place` of each row is the device's name.
-
-    Raises:
-        MeasurementError: if the fleet file is missing or wrong.
-        EdgeSDKError: as `bench`; a device that is lost is a row with its reason.
-    """
-    from edgesdk_device.fleet import bench_fleet as measure_everywhere
-    from edgesdk_device.fleet import read_fleet
-
-    return measure_everywhere([Path(path) for path in paths], read_fleet(fleet), quick=quick, quiet=quiet)
 
 
 def run(
