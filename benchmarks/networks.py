@@ -244,9 +244,7 @@ def cifar10(work: Path, shared: Path, chosen: Sequence[str]) -> None:
         f"{run.seconds / 60:.0f}",
     )
     head = ("wanted", "top-1", "top-1 int8", "test images", "agreement", "minutes learning")
-    note = (
-        "MobileNet V2 0.35-96, `--transfer scratch` from Keras' ImageNet weights, `--time-budget 9m`, two busy cores"
-    )
+    note = "MobileNet V2 0.35-96, `--transfer scratch` from Keras' ImageNet weights, `--time-budget 9m`, two busy cores"
     save_table("networks_cifar10", head, [row], note, {"cifar10": file.to_json()})
 
 
