@@ -22,7 +22,7 @@ ROUNDS, BLOCK_S, TRIES = 60, 0.1, 20
 
 
 def overhead(path: str) -> tuple[float, float, float, float]:
-    """(our p50 over a bare loop's, wall time of a run in ours over a bare one's, processor time likewise, p50 in ms)."""
+    """Ours over a bare loop's: p50, wall time of a run, processor time of a run; and the bare loop's p50 in ms."""
     process = Process()
     process.open(path, "litert", 1, None)
     run, clock = process.model.backend._interpreter.invoke, time.perf_counter  # type: ignore[attr-defined]
