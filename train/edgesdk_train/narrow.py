@@ -1,6 +1,7 @@
 """A network that starts from the weights of a wider one: its most important channels."""
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from edgesdk_train.reconstruct import draw_photos, measure_readers, refit, remov
 from edgesdk_train.weights import Pretrained, head_classes, match_layers
 
 STEP = 8  # channels
+_outline = cache(outline_model)  # a folder of weights asks for the same ones again and again
 
 
 def wider_spec(spec: ModelSpec, pretrained: Pretrained) -> ModelSpec | None:
@@ -22,9 +24,9 @@ def wider_spec(spec: ModelSpec, pretrained: Pretrained) -> ModelSpec | None:
     The width is read from the channels: each layer's number of them, divided by the layer's at width 1, suggests one,
     and the first whose network the weights fit is it.
     """
-    if _fits(outline_model(spec), pretrained):
+    if fits(spec, pretrained):
         return None
-    whole = [layer for layer in outline_model(replace(spec, width=1.0)).layers if layer.weights]
+    whole = [layer for layer in _outline(replace(spec, width=1.0)).layers if layer.weights]
     channels = [
         (arrays[0].shape[-1], layer.weights[0].shape[-1])
         for layer, (_, arrays) in zip(whole, pretrained.layers, strict=False)
@@ -32,14 +34,15 @@ def wider_spec(spec: ModelSpec, pretrained: Pretrained) -> ModelSpec | None:
     for width in dict.fromkeys(found / base for found, base in sorted(channels, reverse=True)):
         if spec.width < width <= 4:
             wider = replace(spec, width=width, classes=head_classes(pretrained) or spec.classes)
-            if _fits(outline_model(wider), pretrained):
+            if fits(wider, pretrained):
                 return wider
     return None
 
 
-def _fits(model: Any, pretrained: Pretrained) -> bool:
+def fits(spec: ModelSpec, pretrained: Pretrained) -> bool:
+    """Whether the weights belong to the network of `spec`, with or without its head."""
     try:
-        match_layers(model, pretrained)
+        match_layers(_outline(spec), pretrained)
     except WeightsError:
         return False
     return True

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from edgesdk.errors import WeightsError
 from edgesdk.spec import ModelSpec
-from edgesdk_train.models import outline_model
-from edgesdk_train.narrow import wider_spec
-from edgesdk_train.weights import Pretrained, match_layers, read_weights
+from edgesdk_train.narrow import fits, wider_spec
+from edgesdk_train.weights import Pretrained, read_weights
 
 
+@cache
 def pick_weights(folder: Path | str, spec: ModelSpec) -> Path:
     """The file of the network's very width, else of the next wider one, whose channels are then cut.
 
@@ -21,7 +21,7 @@ def pick_weights(folder: Path | str, spec: ModelSpec) -> Path:
     found: list[tuple[float, bool, str]] = []
     for path in sorted(Path(folder).glob("*.h5")):
         pretrained = _read(path)
-        if _fits(spec, pretrained):
+        if fits(spec, pretrained):
             width: float | None = spec.width
         else:
             wider = wider_spec(spec, pretrained)
@@ -31,14 +31,6 @@ def pick_weights(folder: Path | str, spec: ModelSpec) -> Path:
     if not found:
         raise WeightsError(f"no .h5 file in {folder} holds weights of {spec.name} or a wider one: add one")
     return Path(min(found)[2])
-
-
-def _fits(spec: ModelSpec, pretrained: Pretrained) -> bool:
-    try:
-        match_layers(outline_model(spec), pretrained)
-    except WeightsError:
-        return False
-    return True
 
 
 @cache
