@@ -134,7 +134,7 @@ def test_a_failure_leaves_nothing_behind(int8_file: Converted, library: Path, ph
 
 def test_wrong_numbers_are_refused(int8_file: Converted, library: Path, capsys: Capture) -> None:
     with pytest.raises(
-        BackendError, match=r"litert, 1 thread, libsoft\.so differs from the golden outputs by .*, allowed is 0\.031"
+        BackendError, match=r"litert, 1 thread, libsoft\.so differs from the golden outputs by .*, allowed is 0\.0"
     ):
         Classifier(int8_file.path, delegate=in_mode(library, "wrong"))
     command = ["verify", str(int8_file.path), "--delegate", str(library), "--delegate-option", "mode=wrong"]

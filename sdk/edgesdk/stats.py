@@ -24,7 +24,8 @@ def wilson_interval(right: int, n: int) -> tuple[float, float]:
     p, z2 = right / n, Z95**2
     centre = p + z2 / (2 * n)
     spread = Z95 * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-    return max(0.0, (centre - spread) / (1 + z2 / n)), min(1.0, (centre + spread) / (1 + z2 / n))
+    low, high = (centre - spread) / (1 + z2 / n), (centre + spread) / (1 + z2 / n)
+    return min(p, max(0.0, low)), max(p, min(1.0, high))  # of 24 of 24, floating point makes a little less than 1
 
 
 def percentiles(times_ms: Sequence[float]) -> Percentiles:
