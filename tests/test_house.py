@@ -22,6 +22,7 @@ MAY_IMPORT = {
 #: The verbs span the stages: they import them inside the function that needs them.
 LAZY_HOME = {
     "verbs.py",
+    "benchapp.py",
     "choosing.py",
     "workshop.py",
     "conversion.py",
