@@ -65,7 +65,7 @@ def test_the_contract_says_what_was_measured(int8_file: Converted, run_folder: P
     assert proved.float == read_run(run_folder).top1
     assert proved.agreement >= 0.9
     assert 0 <= proved.ci95[0] <= proved.final <= proved.ci95[1] <= 1
-    assert contract.recipe == Recipe(precision="int8", io="uint8", calibration=84 + 2)
+    assert replace(contract.recipe, steps=()) == Recipe(precision="int8", io="uint8", calibration=84 + 2)
     assert contract.output.labels == ("blue", "green", "red")
     assert [golden.generator for golden in contract.golden] == ["blocks", "blocks", "png", "png"]
     assert contract.measured.parameters == counted(0.25, 48, classes=3)[1]
