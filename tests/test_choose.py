@@ -10,6 +10,7 @@ from edgesdk import cli, modelfile
 from edgesdk.candidates import Candidate, Limits, corners, find_front, keep_promising, pick
 from edgesdk.errors import ChoiceError, WeightsError
 from edgesdk.latency import FEATURES, fit_latency
+from edgesdk.parser import build_parser
 from edgesdk.spec import ModelSpec
 
 
@@ -121,3 +122,19 @@ def test_a_small_grid_is_measured_and_found_again(
     assert {path: path.stat().st_mtime_ns for path in Path("work").rglob("model.keras")} == learned
     assert cli.main([*command, "--budget", "0.000001ms"]) == 1
     assert "none of 1 candidates keeps the limits: the nearest is" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--budget", "soon"], "'soon' is no time, expected milliseconds such as 30ms"),
+        (["--max-size", "big"], "'big' is no size, expected bytes such as 900kB or 1MB"),
+        (["--widths", "0.5,wide"], "'0.5,wide' are no numbers between commas"),
+        (["--resolutions", "128;160"], "'128;160' are no whole numbers between commas"),
+    ],
+)
+def test_a_limit_that_is_none_is_named(words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        build_parser().parse_args(["choose", "digits", *words])
+    assert stopped.value.code == 2
+    assert sentence in capsys.readouterr().err

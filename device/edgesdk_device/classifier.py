@@ -47,6 +47,7 @@ class Model:
     ) -> None:
         file = modelfile.read(path)
         self.contract: Contract = file.required_contract()
+        self._require_kind(path)
         self.sha256 = file.sha256
         self.choice = choose(file, backend, threads, delegate, quiet=quiet)
         try:
@@ -62,6 +63,9 @@ class Model:
                 f"{path} takes {tensor.shape[1:]}, its contract says {self.contract.input.shape}: it is damaged"
             )
         self._table = value_table(self.contract.input, tensor.dtype, tensor.scale, tensor.zero_point)
+
+    def _require_kind(self, path: Path | str) -> None:
+        """Raise ModelFileError if the contract is of a file that this class cannot ask; any file can be fed."""
 
     def new_values(self) -> npt.NDArray[Any]:
         """Room for one prepared frame, [height, width, channels] of the input's dtype; see `prepare`."""

@@ -10,7 +10,6 @@ import numpy.typing as npt
 from edgesdk.atomic import make_folder, write_bytes
 from edgesdk.errors import ModelFileError
 from edgesdk.preprocess import Pixels, fit_frame, read_photo
-from edgesdk_device.backends import Delegate
 from edgesdk_device.classifier import Model
 
 
@@ -23,16 +22,7 @@ class Encoder(Model):
     Args, errors: as `Model`.
     """
 
-    def __init__(
-        self,
-        path: Path | str,
-        *,
-        backend: str = "auto",
-        threads: int | None = None,
-        delegate: Delegate | None = None,
-        quiet: bool = True,
-    ) -> None:
-        super().__init__(path, backend=backend, threads=threads, delegate=delegate, quiet=quiet)
+    def _require_kind(self, path: Path | str) -> None:
         if self.contract.output.kind != "latent" or self.contract.input.color == "latent":
             raise ModelFileError(f"{path} is no encoder: its output is {self.contract.output.kind}")
 
@@ -55,24 +45,16 @@ class Generator(Model):
             cv2.imshow("made", make(make.draw(seed=7)))
 
     Args, errors: as `Model`.
-
-    Attributes:
-        latent: entries of a code.
     """
 
-    def __init__(
-        self,
-        path: Path | str,
-        *,
-        backend: str = "auto",
-        threads: int | None = None,
-        delegate: Delegate | None = None,
-        quiet: bool = True,
-    ) -> None:
-        super().__init__(path, backend=backend, threads=threads, delegate=delegate, quiet=quiet)
+    def _require_kind(self, path: Path | str) -> None:
         if self.contract.output.kind != "image" or self.contract.input.color != "latent":
             raise ModelFileError(f"{path} makes no pictures of codes: its output is {self.contract.output.kind}")
-        self.latent = self.contract.input.channels
+
+    @property
+    def latent(self) -> int:
+        """Entries of a code."""
+        return self.contract.input.channels
 
     def __call__(self, code: npt.ArrayLike) -> Pixels:
         """The picture of a code, float [latent], as uint8 [height, width, 3] BGR, or [height, width] grey.

@@ -105,7 +105,10 @@ def words(text: str) -> list[str]:
 
 def count(text: str) -> int | None:
     """A number, None for "auto"."""
-    return None if text == "auto" else int(text)
+    try:
+        return None if text == "auto" else int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number, and not auto") from error
 
 
 def counts(text: str) -> list[int | None]:
@@ -114,22 +117,35 @@ def counts(text: str) -> list[int | None]:
 
 
 def _floats(text: str) -> list[float]:
-    return [float(word) for word in text.split(",")]
+    try:
+        return [float(word) for word in text.split(",")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} are no numbers between commas, such as 0.25,0.5") from error
 
 
 def _integers(text: str) -> list[int]:
-    return [int(word) for word in text.split(",")]
+    try:
+        return [int(word) for word in text.split(",")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} are no whole numbers between commas, such as 128,160") from error
 
 
 def _milliseconds(text: str) -> float:
-    return float(text.removesuffix("ms"))
+    try:
+        return float(text.removesuffix("ms"))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time, expected milliseconds such as 30ms") from error
 
 
 def _bytes(text: str) -> float:
-    for unit, factor in (("kB", 1e3), ("KB", 1e3), ("MB", 1e6), ("GB", 1e9)):
+    number, factor = text, 1.0
+    for unit, value in (("kB", 1e3), ("KB", 1e3), ("MB", 1e6), ("GB", 1e9)):
         if text.endswith(unit):
-            return float(text.removesuffix(unit)) * factor
-    return float(text)
+            number, factor = text.removesuffix(unit), value
+    try:
+        return float(number) * factor
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size, expected bytes such as 900kB or 1MB") from error
 
 
 def _place(text: str) -> str:
