@@ -40,7 +40,7 @@ WRONG_USAGE = {
     "inspect a b c": "3 files were named, expected one, or two",
     "verify": "the following arguments are required: FILE",
     "bench {file} --backend fast": "backend is 'fast', expected auto or one of litert",
-    "bench {file} --threads two": "--threads: invalid",
+    "bench {file} --threads two": "no whole number, and not auto",
     "bench {file} --threads 0": "threads is 0",
     "bench {file} --report r.pdf": "ends in '.pdf'",
     "run {file} --backend fast --source synthetic": "backend is 'fast'",
