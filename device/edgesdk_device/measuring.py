@@ -15,7 +15,7 @@ import numpy as np
 
 from edgesdk.contract import Golden, blocks_frame
 from edgesdk.errors import BackendError
-from edgesdk.measurement import Age, Conditions, Judged, Minute, Paced
+from edgesdk.measurement import MEMORY, Age, Conditions, Judged, Minute, Paced
 from edgesdk.stats import percentiles
 from edgesdk_device.apart import answer_apart
 from edgesdk_device.backends import BACKENDS, Delegate
@@ -29,7 +29,6 @@ WARMUP = 10
 CYCLED_FRAMES = 16  # more than fit the fastest cache, as frames from a camera are
 FRAME_HEIGHT, FRAME_WIDTH = 480, 640
 YARDSTICK_RUNS, YARDSTICK_STEPS = 5, 120
-MEMORY = "memory"  # the source that costs nothing
 
 
 @dataclass(frozen=True, kw_only=True)

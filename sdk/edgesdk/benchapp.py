@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from edgesdk import baseline, benchlog, report
 from edgesdk.errors import NothingMeasuredError
-from edgesdk.measurement import Measurement
+from edgesdk.measurement import MEMORY, Measurement
 from edgesdk.progress import remark
 
 if TYPE_CHECKING:
@@ -53,12 +53,15 @@ def _check(options: argparse.Namespace) -> None:
         raise ValueError("--tolerance goes with --baseline")
     if options.on is not None and options.fleet is not None:
         raise ValueError("--on names one machine, --fleet several: leave out one of them")
-    if options.on is not None or options.fleet is not None:
-        named = [f"--{name}" for name in ("data", "sustained", "source") if getattr(options, name)]
+    if options.data is not None and (options.on is not None or options.fleet is not None):
+        raise ValueError(
+            "--data is judged on this machine only: another one that gives the golden outputs, as bench makes sure, "
+            "answers alike; leave out --on and --fleet, or --data"
+        )
+    if options.on is not None and options.on.startswith("adb:"):
+        named = [f"--{name}" for name in ("quick", "sustained", "source") if getattr(options, name)]
         if named:
-            raise ValueError(f"{' and '.join(named)} is measured on this machine only: leave out --on and --fleet")
-    if options.on is not None and options.on.startswith("adb:") and options.quick:
-        raise ValueError("--quick is not for --on adb:, whose tool runs 200 times")
+            raise ValueError(f"{' and '.join(named)} is not for --on adb:, whose tool runs 200 times on random values")
 
 
 def _measure(options: argparse.Namespace, delegate: "Delegate | None") -> Sequence[report.Row]:
@@ -77,18 +80,27 @@ def _measure(options: argparse.Namespace, delegate: "Delegate | None") -> Sequen
             options.on,
             backends=options.backend,
             threads=options.threads,
+            source=options.source or MEMORY,
+            sustained_minutes=options.sustained or 0.0,
             quick=options.quick,
             quiet=options.quiet,
         )
     if options.fleet is not None:
-        return verbs.bench_fleet(options.files, options.fleet, quick=options.quick, quiet=options.quiet)
+        return verbs.bench_fleet(
+            options.files,
+            options.fleet,
+            source=options.source or MEMORY,
+            sustained_minutes=options.sustained or 0.0,
+            quick=options.quick,
+            quiet=options.quiet,
+        )
     return verbs.bench(
         options.files,
         data=options.data,
         backends=options.backend,
         threads=options.threads,
         delegate=delegate,
-        source=options.source or "memory",
+        source=options.source or MEMORY,
         sustained_minutes=options.sustained or 0.0,
         quick=options.quick,
         quiet=options.quiet,
