@@ -1,6 +1,6 @@
 """`choose` against the exhaustive way: the 4 x 4 x 2 grid of MobileNet V1 on flowers5, learned cell by cell.
 
-    python benchmarks/choose.py --shared DIR --work DIR [--only cells,choose,table] [--epochs 8]
+    python benchmarks/choose.py --shared DIR --work DIR [--only cells,choose,table] [--epochs 5]
 
 One by one, a network is learned for each of its two cells; the same seed gives the same network, so that it is learned
 once here and its cost counted twice. What is in --work already is not done again, so that the same command goes on
@@ -28,12 +28,14 @@ from edgesdk.candidates import Candidate, Limits, pick
 from edgesdk.choosing import choose
 from edgesdk.measurement import Measurement
 from edgesdk.progress import remark
+from edgesdk.recipe import Precision
 from edgesdk.spec import ModelSpec
 from edgesdk.workshop import recipe_of
 from edgesdk_device.board import board_name
 from edgesdk_train.shelf import pick_weights
 
-WIDTHS, SIZES, PRECISIONS = (0.25, 0.5, 0.75, 1.0), (128, 160, 192, 224), ("int8", "float32")
+WIDTHS, SIZES = (0.25, 0.5, 0.75, 1.0), (128, 160, 192, 224)
+PRECISIONS: tuple[Precision, ...] = ("int8", "float32")
 SPECS = sorted(
     (ModelSpec(width=width, res=res, classes=5) for width, res in itertools.product(WIDTHS, SIZES)),
     key=lambda spec: spec.width**2 * spec.res**2,
@@ -84,14 +86,15 @@ def run_cells(spec: ModelSpec, options: argparse.Namespace) -> None:
         made = verbs.convert(run, recipe=recipe_of(precision), out=folder / f"{spec.name}_{precision}.tflite")
         converted = meter.read()
         (row,) = verbs.bench([made.path], backends=["litert"], threads=[1], quick=True)
-        assert isinstance(row, Measurement)
+        proved = made.contract.measured.accuracy
+        assert isinstance(row, Measurement) and proved is not None
         facts[precision] = {
             "convert": asdict(converted),
             "measure": asdict(meter.read()),
-            "top1": made.accuracy.final,
-            "ci95": made.accuracy.ci95,
-            "n": made.accuracy.n,
-            "macs": made.macs,
+            "top1": proved.final,
+            "ci95": proved.ci95,
+            "n": proved.n,
+            "macs": made.contract.measured.macs,
             "size_bytes": row.size_bytes,
             "ms": row.invoke_ms.p90,
             "p50_ms": row.invoke_ms.p50,
@@ -237,11 +240,11 @@ def show(options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True, help="everything is kept here, and gone on from")
     parser.add_argument("--only", default="cells,choose,table")
-    parser.add_argument("--epochs", type=int, default=8, help="of both ways")
+    parser.add_argument("--epochs", type=int, default=5, help="of both ways")
     parser.add_argument("--cell", default="", help="WIDTH-SIZE: that network alone")
     parser.add_argument("--budget", type=float, default=None, help="that run of choose alone")
     options = parser.parse_args()

@@ -1,7 +1,7 @@
 """What TFLite's benchmark_model prints, read: from a device over adb, or from what somebody else measured.
 
 That is its log, with the table that `--enable_op_profiling=true` adds as text or CSV, or its BenchmarkResult
-(`--result_file_path`, protobuf) as JSON, such as `protoc --decode` and google.protobuf's json_format make of it.
+(`--result_file_path`, protobuf) as JSON, as google.protobuf's json_format makes it.
 """
 
 import json
