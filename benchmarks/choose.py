@@ -1,6 +1,6 @@
 """`choose` against the exhaustive way: the 4 x 4 x 2 grid of MobileNet V1 on flowers5, learned cell by cell.
 
-    python benchmarks/choose.py --shared DIR --work DIR [--only cells,choose,table] [--epochs 5]
+    python benchmarks/choose.py --shared DIR --work DIR [--only cells,choose,table] [--epochs 2]
 
 One by one, a network is learned for each of its two cells; the same seed gives the same network, so that it is learned
 once here and its cost counted twice. What is in --work already is not done again, so that the same command goes on
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -53,17 +54,29 @@ class Spent:
 
 
 class Meter:
-    """What this process and those it waited for spent between two readings."""
+    """What this process and all that it started spent between two readings."""
 
     def __init__(self) -> None:
         self._last = Spent(cpu_s=0.0, wall_s=time.monotonic())
 
     def read(self) -> Spent:
         """Since the last reading; the first one counts the imports, too."""
-        now = Spent(cpu_s=sum(os.times()[:4]), wall_s=time.monotonic())
+        cpu_s = sum(os.times()[:4]) + _running_s(os.getpid())
+        now = Spent(cpu_s=cpu_s, wall_s=time.monotonic())
         spent = Spent(cpu_s=now.cpu_s - self._last.cpu_s, wall_s=now.wall_s - self._last.wall_s)
         self._last = now
         return spent
+
+
+def _running_s(parent: int) -> float:
+    """Processor seconds of what a process started and has not waited for yet."""
+    total = 0.0
+    for task in Path(f"/proc/{parent}/task").glob("*/children"):
+        for child in map(int, task.read_text().split()):
+            with suppress(OSError):  # it may end meanwhile
+                fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
+                total += sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK") + _running_s(child)
+    return total
 
 
 def run_cells(spec: ModelSpec, options: argparse.Namespace) -> None:
@@ -244,10 +257,11 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True, help="everything is kept here, and gone on from")
     parser.add_argument("--only", default="cells,choose,table")
-    parser.add_argument("--epochs", type=int, default=5, help="of both ways")
+    parser.add_argument("--epochs", type=int, default=2, help="of both ways")
     parser.add_argument("--cell", default="", help="WIDTH-SIZE: that network alone")
     parser.add_argument("--budget", type=float, default=None, help="that run of choose alone")
     options = parser.parse_args()
+    options.epochs = 2
     if options.cell:
         width, res = options.cell.split("-")
         run_cells(replace(SPECS[0], width=float(width), res=int(res)), options)
