@@ -11,15 +11,15 @@ import argparse
 import json
 import random
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 from results import board_folder, save_table
 
-from edgesdk import verbs
-from edgesdk.baseline import compare
-from edgesdk.measurement import Measurement
-from edgesdk.progress import remark
 from edgesdk_device.board import board_name, load_average
 from edgesdk_device.measuring import Process
 
@@ -63,23 +63,24 @@ def overhead(path: str) -> dict[str, float]:
 
 
 def same_again(path: str, *, quick: bool) -> dict[str, Any]:
-    """The verdict of each try against the first measurement of the same file."""
-    first, found = None, []
-    for _ in range(TRIES + 1):
-        (row,) = verbs.bench([path], backends=["litert"], threads=[1], quick=quick)
-        assert isinstance(row, Measurement)
-        if first is None:
-            first = row
-            continue
-        (verdict,) = compare([row], [first])
-        found.append(verdict)
-        remark(str(verdict), quiet=False)
-    return {
-        "verdicts": [verdict.verdict for verdict in found],
-        "ratios": [round(verdict.ratio, 4) for verdict in found],
-        "corrected": [round(verdict.corrected, 4) for verdict in found],
-        "load": load_average(),
-    }
+    """What `bench --baseline` says in each try of the same file, and how often it measured again to be sure."""
+    found, repeated = [], 0
+    command = ["bench", path, "--backend", "litert", "--threads", "1", *(["--quick"] if quick else [])]
+    with tempfile.TemporaryDirectory() as folder:
+        first = str(Path(folder) / "first.json")
+        subprocess.run([sys.executable, "-m", "edgesdk.cli", *command, "--report", first], check=True)
+        for _ in range(TRIES):
+            run = subprocess.run(
+                [sys.executable, "-m", "edgesdk.cli", *command, "--baseline", first],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            (line,) = [line for line in run.stdout.splitlines() if line.startswith("baseline: ")]
+            found.append(line.split(": ")[2])
+            repeated += run.stderr.count("to be sure")
+            print(line, flush=True)
+    return {"verdicts": found, "measured_again": repeated, "load": load_average()}
 
 
 def main() -> None:
