@@ -140,7 +140,8 @@ class Process:
             run()
             now = clock()
             times.append(now - before)
-        cpu_s, wall_s = time.process_time() - cpu, clock() - start
+        wall_s = now - start  # before the next line, in whose system call another process likes to take over
+        cpu_s = time.process_time() - cpu
         parts: list[tuple[float, ...]] = []
         self._frame(self._frames[0])
         end = clock() + seconds
