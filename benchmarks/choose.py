@@ -1,10 +1,13 @@
 """`choose` against the exhaustive way: the 4 x 4 x 2 grid of MobileNet V1 on flowers5, learned cell by cell.
 
-    python benchmarks/choose.py --shared DIR --work DIR [--only cells,choose,table] [--epochs 2]
+    python benchmarks/choose.py --shared DIR --work DIR [--only cells,measure,choose,table] [--widths W,..] [--epochs 2]
 
 One by one, a network is learned for each of its two cells; the same seed gives the same network, so that it is learned
-once here and its cost counted twice. What is in --work already is not done again, so that the same command goes on
-after any kill. Costs are processor seconds of all processes, which other work on the machine does not stretch much.
+once here and its seconds count twice. For the same reason `choose` finds the networks that it learns in full learned
+already, and their seconds count for it, too. What is in --work is not done again: the same command goes on after any
+kill. Costs are processor seconds of all processes, which other work on the machine does not stretch much. Milliseconds
+for the comparison of picks are measured in turns at the end; remove WORK/measured.json and WORK/choose/work/*.json to
+measure again on a quieter machine.
 """
 
 import argparse
@@ -37,11 +40,7 @@ from edgesdk_train.shelf import pick_weights
 
 WIDTHS, SIZES = (0.25, 0.5, 0.75, 1.0), (128, 160, 192, 224)
 PRECISIONS: tuple[Precision, ...] = ("int8", "float32")
-SPECS = sorted(
-    (ModelSpec(width=width, res=res, classes=5) for width, res in itertools.product(WIDTHS, SIZES)),
-    key=lambda spec: spec.width**2 * spec.res**2,
-)
-BUDGET_RANKS = (8, 16, 24)  # budgets that so many of the 32 cells keep, with a little room
+SPECS = [ModelSpec(width=width, res=res, classes=5) for width, res in itertools.product(WIDTHS, SIZES)]
 COST, POINTS, TIME = 0.35, 0.5, 1.05  # the targets
 
 
@@ -119,6 +118,13 @@ def run_choose(budget_ms: float | None, options: argparse.Namespace) -> None:
     """Run `choose`; its seconds are noted every few, so that a kill loses none of them."""
     folder = make_folder(options.work / "choose")
     label = "none" if budget_ms is None else f"{budget_ms:g}"
+    for spec in read_cells(options):
+        there = folder / "work" / f"{spec.name}.full.run"
+        if not there.is_dir():
+            shutil.copytree(
+                options.work / "cells" / f"{spec.name}.run", make_folder(there.parent) / f"{there.name}.part"
+            )
+            (there.parent / f"{there.name}.part").rename(there)
     meter, start = Meter(), time.time()
     total = Spent(cpu_s=0.0, wall_s=0.0)
     over = threading.Event()
@@ -138,7 +144,7 @@ def run_choose(budget_ms: float | None, options: argparse.Namespace) -> None:
         chosen = choose(
             options.shared / "datasets/flowers5",
             weights=str(options.shared / "models/keras"),
-            widths=WIDTHS,
+            widths=options.widths,
             resolutions=SIZES,
             epochs=options.epochs,
             limits=Limits(budget_ms=budget_ms),
@@ -156,17 +162,31 @@ def run_choose(budget_ms: float | None, options: argparse.Namespace) -> None:
 def again(options: argparse.Namespace, *words: str) -> None:
     """This script in a process of its own, whose processor seconds are its alone."""
     common = ["--shared", str(options.shared), "--work", str(options.work), "--epochs", str(options.epochs)]
+    common += ["--widths", ",".join(f"{width:g}" for width in options.widths)]
     subprocess.run([sys.executable, __file__, *common, *words], check=True)
 
 
-def read_cells(work: Path) -> dict[ModelSpec, dict[str, Any]]:
-    """The facts of each network that was learned."""
-    files = {spec: work / "cells" / f"{spec.name}.json" for spec in SPECS}
+def read_cells(options: argparse.Namespace) -> dict[ModelSpec, dict[str, Any]]:
+    """The facts of each network of these widths that was learned."""
+    files = {spec: options.work / "cells" / f"{spec.name}.json" for spec in SPECS if spec.width in options.widths}
     return {spec: json.loads(path.read_bytes()) for spec, path in files.items() if path.is_file()}
 
 
-def as_candidates(cells: dict[ModelSpec, dict[str, Any]]) -> list[Candidate]:
+def measure(options: argparse.Namespace) -> None:
+    """Measure all files of the exhaustive grid in turns."""
+    files = {
+        f"{spec.name} {precision}": options.work / "cells" / f"{spec.name}_{precision}.tflite"
+        for spec in read_cells(options)
+        for precision in PRECISIONS
+    }
+    rows = verbs.bench(list(files.values()), backends=["litert"], threads=[1], quick=True, quiet=False)
+    times = {name: row.invoke_ms.p90 for name, row in zip(files, rows, strict=True) if isinstance(row, Measurement)}
+    write_text(options.work / "measured.json", json.dumps(times, indent=1))
+
+
+def as_candidates(options: argparse.Namespace) -> list[Candidate]:
     """The exhaustive grid as `choose` would see it, had it stopped none."""
+    times = json.loads((options.work / "measured.json").read_bytes())
     return [
         Candidate(
             spec=spec,
@@ -176,19 +196,20 @@ def as_candidates(cells: dict[ModelSpec, dict[str, Any]]) -> list[Candidate]:
             val_top1=0.0,
             top1=facts[precision]["top1"],
             n=facts[precision]["n"],
-            ms=facts[precision]["ms"],
+            ms=times[f"{spec.name} {precision}"],
             size_bytes=facts[precision]["size_bytes"],
             path=f"{spec.name}_{precision}.tflite",
         )
-        for spec, facts in cells.items()
+        for spec, facts in read_cells(options).items()
         for precision in PRECISIONS
     ]
 
 
-def budgets_of(cells: dict[ModelSpec, dict[str, Any]]) -> list[float]:
+def budgets_of(options: argparse.Namespace) -> list[float]:
     """Milliseconds that a quarter, half and three quarters of the cells keep."""
-    times = sorted(candidate.ms or 0.0 for candidate in as_candidates(cells))
-    return [round((times[rank - 1] + times[rank]) / 2, 3) for rank in BUDGET_RANKS]
+    times = sorted(candidate.ms or 0.0 for candidate in as_candidates(options))
+    middle = [len(times) * quarter // 4 for quarter in (1, 2, 3)]
+    return [round((times[index - 1] + times[index]) / 2, 3) for index in middle]
 
 
 def one_by_one(cells: dict[ModelSpec, dict[str, Any]]) -> Spent:
@@ -203,36 +224,39 @@ def one_by_one(cells: dict[ModelSpec, dict[str, Any]]) -> Spent:
 
 
 def show(options: argparse.Namespace) -> None:
-    """The table of costs and picks."""
-    cells = read_cells(options.work)
-    exhaustive, candidates = one_by_one(cells), as_candidates(cells)
+    """The table of picks and costs; the runs of `choose` share a folder, so that costs add up from row to row."""
+    cells, candidates = read_cells(options), as_candidates(options)
+    exhaustive = one_by_one(cells)
     by_name = {candidate.name: candidate for candidate in candidates}
-    rows, picks, total = [], {}, Spent(cpu_s=0.0, wall_s=0.0)
-    for budget in budgets_of(cells):
-        label = f"{budget:g}"
-        for path in (options.work / "choose").glob(f"spent_{label}_*.json"):
-            part = json.loads(path.read_bytes())
-            total = Spent(cpu_s=total.cpu_s + part["cpu_s"], wall_s=total.wall_s + part["wall_s"])
+    facts: dict[str, Any] = {spec.name: value for spec, value in cells.items()}
+    rows, parts, learned = [], [], set()
+    for budget in [None, *budgets_of(options)]:
+        label = "none" if budget is None else f"{budget:g}"
         chosen = json.loads((options.work / "choose" / f"{label}.json").read_bytes())
+        parts += [json.loads(path.read_bytes()) for path in (options.work / "choose").glob(f"spent_{label}_*.json")]
+        learned |= {item["name"].split()[0] for item in chosen["candidates"] if item["stage"] == "measured"}
+        cpu_s = sum(part["cpu_s"] for part in parts)
+        cpu_s += sum(value["learn"]["cpu_s"] for spec, value in cells.items() if spec.name in learned)
         best, _ = pick(candidates, Limits(budget_ms=budget))
         taken = by_name[chosen["pick"]["name"]]
         points, ratio = 100 * ((best.top1 or 0) - (taken.top1 or 0)), (taken.ms or 0) / (best.ms or 1)
-        share = total.cpu_s / exhaustive.cpu_s
-        good = points <= POINTS + 1e-9 and ratio <= TIME
+        share = cpu_s / exhaustive.cpu_s
         rows.append(
             (
-                f"{budget:g} ms",
+                "none" if budget is None else f"{budget:g} ms",
                 f"{best.name}: {100 * (best.top1 or 0):.2f} %, {best.ms:.3f} ms",
                 f"{taken.name}: {100 * (taken.top1 or 0):.2f} %, {taken.ms:.3f} ms",
                 f"{points:+.2f}",
                 f"{ratio:.3f}",
-                "ok" if good else "MISSED",
-                f"{share:.3f}",
-                f"{total.wall_s / exhaustive.wall_s:.3f}",
+                "ok" if points <= POINTS + 1e-9 and ratio <= TIME else "MISSED",
+                f"{len(learned)} of {len(cells)}",
+                f"{cpu_s:.0f} s, {share:.3f}",
                 "ok" if share <= COST else "MISSED",
             )
         )
-        picks[label] = {"best": best.name, "taken": taken.name, "points": points, "ratio": ratio, "cost": asdict(total)}
+        seen = [{key: value for key, value in item.items() if key != "path"} for item in chosen["candidates"]]
+        facts[f"budget {label}"] = {"best": best.name, "taken": taken.name, "points": points, "ratio": ratio}
+        facts[f"budget {label}"] |= {"cpu_s": cpu_s, "share": share, "candidates": seen}
     head = (
         "budget",
         "exhaustive best",
@@ -240,44 +264,45 @@ def show(options: argparse.Namespace) -> None:
         "points below",
         "times as long",
         "within 0.5 points and 5 %",
-        "processor seconds so far / 32 cells one by one",
-        "the same of wall seconds",
+        "learned in full so far",
+        "processor time so far, of the exhaustive way's",
         "<= 0.35",
     )
     note = (
         f"flowers5, {options.epochs} epochs of fine-tuning, {len(candidates)} of 32 cells one by one: "
-        f"{exhaustive.cpu_s:.0f} processor seconds, {exhaustive.wall_s:.0f} s; {board_name()}, other work beside"
+        f"{exhaustive.cpu_s:.0f} processor seconds; {board_name()}, other work beside"
     )
-    facts = {"cells": {spec.name: value for spec, value in cells.items()}, "budgets": picks}
-    save_table("choose", head, rows, note, facts | {"one_by_one": asdict(exhaustive)})
+    save_table("choose", head, rows, note, facts | {"one by one": asdict(exhaustive)})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True, help="everything is kept here, and gone on from")
-    parser.add_argument("--only", default="cells,choose,table")
+    parser.add_argument("--only", default="cells,measure,choose,table")
     parser.add_argument("--epochs", type=int, default=2, help="of both ways")
+    parser.add_argument("--widths", type=lambda text: tuple(map(float, text.split(","))), default=WIDTHS)
     parser.add_argument("--cell", default="", help="WIDTH-SIZE: that network alone")
-    parser.add_argument("--budget", type=float, default=None, help="that run of choose alone")
+    parser.add_argument("--budget", type=float, default=None, help="that run of choose alone, 0 for none")
     options = parser.parse_args()
-    options.epochs = 2
     if options.cell:
         width, res = options.cell.split("-")
         run_cells(replace(SPECS[0], width=float(width), res=int(res)), options)
         return
     if options.budget is not None:
-        run_choose(options.budget, options)
+        run_choose(options.budget or None, options)
         return
     make_folder(options.work / "cells")
     if "cells" in options.only:
         for spec in SPECS:
-            if spec not in read_cells(options.work):
+            if spec.width in options.widths and spec not in read_cells(options):
                 again(options, "--cell", f"{spec.width:g}-{spec.res}")
-                remark(f"{spec.name}: {read_cells(options.work)[spec]}", quiet=False)
+                remark(f"{spec.name}: {read_cells(options)[spec]}", quiet=False)
+    if "measure" in options.only and not (options.work / "measured.json").is_file():
+        measure(options)
     if "choose" in options.only:
-        for budget in budgets_of(read_cells(options.work)):
-            if not (options.work / "choose" / f"{budget:g}.json").is_file():
+        for budget in [0.0, *budgets_of(options)]:
+            if not (options.work / "choose" / f"{budget or 'none'}.json").is_file():
                 again(options, "--budget", f"{budget:g}")
     if "table" in options.only:
         show(options)
