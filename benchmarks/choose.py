@@ -1,6 +1,6 @@
 """`choose` against the exhaustive way: the 4 x 4 x 2 grid of MobileNet V1 on flowers5, learned cell by cell.
 
-    python benchmarks/choose.py --shared DIR --work DIR [--only cells,measure,choose,table] [--widths W,..] [--epochs 2]
+    python benchmarks/choose.py --shared DIR --work DIR [--only cells,measure,choose,table] [--epochs 2]
 
 One by one, a network is learned for each of its two cells; the same seed gives the same network, so that it is learned
 once here and its seconds count twice. For the same reason `choose` finds the networks that it learns in full learned
@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +33,13 @@ from edgesdk.choosing import choose
 from edgesdk.measurement import Measurement
 from edgesdk.progress import remark
 from edgesdk.recipe import Precision
-from edgesdk.spec import ModelSpec
+from edgesdk.spec import ModelSpec, make_spec
 from edgesdk.workshop import recipe_of
 from edgesdk_device.board import board_name
 from edgesdk_train.shelf import pick_weights
 
 WIDTHS, SIZES = (0.25, 0.5, 0.75, 1.0), (128, 160, 192, 224)
 PRECISIONS: tuple[Precision, ...] = ("int8", "float32")
-SPECS = [ModelSpec(width=width, res=res, classes=5) for width, res in itertools.product(WIDTHS, SIZES)]
 COST, POINTS, TIME = 0.35, 0.5, 1.05  # the targets
 
 
@@ -145,7 +144,7 @@ def run_choose(budget_ms: float | None, options: argparse.Namespace) -> None:
             options.shared / "datasets/flowers5",
             weights=str(options.shared / "models/keras"),
             widths=options.widths,
-            resolutions=SIZES,
+            resolutions=options.sizes,
             epochs=options.epochs,
             limits=Limits(budget_ms=budget_ms),
             folder=folder / "work",
@@ -162,13 +161,14 @@ def run_choose(budget_ms: float | None, options: argparse.Namespace) -> None:
 def again(options: argparse.Namespace, *words: str) -> None:
     """This script in a process of its own, whose processor seconds are its alone."""
     common = ["--shared", str(options.shared), "--work", str(options.work), "--epochs", str(options.epochs)]
-    common += ["--widths", ",".join(f"{width:g}" for width in options.widths)]
+    for name in ("widths", "sizes"):
+        common += [f"--{name}", ",".join(f"{value:g}" for value in getattr(options, name))]
     subprocess.run([sys.executable, __file__, *common, *words], check=True)
 
 
 def read_cells(options: argparse.Namespace) -> dict[ModelSpec, dict[str, Any]]:
     """The facts of each network of these widths that was learned."""
-    files = {spec: options.work / "cells" / f"{spec.name}.json" for spec in SPECS if spec.width in options.widths}
+    files = {spec: options.work / "cells" / f"{spec.name}.json" for spec in options.specs}
     return {spec: json.loads(path.read_bytes()) for spec, path in files.items() if path.is_file()}
 
 
@@ -282,20 +282,22 @@ def main() -> None:
     parser.add_argument("--only", default="cells,measure,choose,table")
     parser.add_argument("--epochs", type=int, default=2, help="of both ways")
     parser.add_argument("--widths", type=lambda text: tuple(map(float, text.split(","))), default=WIDTHS)
+    parser.add_argument("--sizes", type=lambda text: tuple(map(int, text.split(","))), default=SIZES)
     parser.add_argument("--cell", default="", help="WIDTH-SIZE: that network alone")
     parser.add_argument("--budget", type=float, default=None, help="that run of choose alone, 0 for none")
     options = parser.parse_args()
+    options.specs = [make_spec("mobilenet_v1", *cell, 5) for cell in itertools.product(options.widths, options.sizes)]
     if options.cell:
         width, res = options.cell.split("-")
-        run_cells(replace(SPECS[0], width=float(width), res=int(res)), options)
+        run_cells(make_spec("mobilenet_v1", float(width), int(res), 5), options)
         return
     if options.budget is not None:
         run_choose(options.budget or None, options)
         return
     make_folder(options.work / "cells")
     if "cells" in options.only:
-        for spec in SPECS:
-            if spec.width in options.widths and spec not in read_cells(options):
+        for spec in options.specs:
+            if spec not in read_cells(options):
                 again(options, "--cell", f"{spec.width:g}-{spec.res}")
                 remark(f"{spec.name}: {read_cells(options)[spec]}", quiet=False)
     if "measure" in options.only and not (options.work / "measured.json").is_file():
