@@ -160,10 +160,8 @@ def _read_keras(path: Path) -> tuple[str, Any]:
             for name in ("config.json", "metadata.json"):
                 if name not in archive.namelist():
                     raise ModelFileError(f"{path} is no Keras file, it holds no {name}: save the whole model")
-            if archive.getinfo("config.json").file_size > LARGEST_CONFIG_BYTES:
-                raise ModelFileError(
-                    f"{path} has a config.json of over {LARGEST_CONFIG_BYTES >> 20} MiB: it is damaged"
-                )
+                if archive.getinfo(name).file_size > LARGEST_CONFIG_BYTES:
+                    raise ModelFileError(f"{path} has a {name} of over {LARGEST_CONFIG_BYTES >> 20} MiB: it is damaged")
             version = json.loads(archive.read("metadata.json")).get("keras_version", "2")
             return str(version), json.loads(archive.read("config.json"))
     except ModelFileError:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from edgesdk.bounded import SETTINGS_BYTES, read_bounded
 from edgesdk.contract import decode_value
 from edgesdk.errors import AppFileError
 from edgesdk_device.cameras import CaptureOptions
@@ -186,10 +187,10 @@ def read_app(path: Path | str, said: Mapping[str, Any] | None = None) -> AppSett
         ValueError: if what was said is not allowed.
     """
     try:
-        found = tomllib.loads(Path(path).read_bytes().decode())
+        found = tomllib.loads(read_bounded(path, SETTINGS_BYTES).decode())
     except OSError as error:
         raise AppFileError(f"cannot read the app file {path}: {error.strerror}") from error
-    except ValueError as error:  # UnicodeDecodeError, TOMLDecodeError
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError, TOMLDecodeError
         raise AppFileError(f"the app file {path} is no TOML: {error}") from error
     try:
         settings_of(found)
@@ -226,7 +227,7 @@ def _check_names(kind: type[AppSettings | Decisions | CaptureOptions], values: M
     known = [item.name for item in fields(kind)]
     for name in values:
         if name not in known:
-            raise ValueError(f"{where}{name} is no setting, expected one of {', '.join(known)}")
+            raise ValueError(f"{where}{name[:40]} is no setting, expected one of {', '.join(known)}")
 
 
 def _check_share(name: str, value: float) -> None:
