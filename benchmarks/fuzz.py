@@ -250,10 +250,8 @@ def _fuzz(model: Path, name: str, arguments: list[str]) -> None:
         (corpus / str(index)).write_bytes(seed)
 
     def one(data: bytes) -> None:
-        try:
+        with contextlib.suppress(Refusal):
             target.read(data)
-        except Refusal:
-            pass
 
     atheris.Setup([sys.argv[0], *arguments, "-print_final_stats=1", str(corpus)], one)
     atheris.Fuzz()

@@ -27,6 +27,13 @@ from edgesdk.generation import read_generated
 from edgesdk.metadata import build_metadata
 from edgesdk.preprocess import decode_photo, value_table
 from edgesdk.runfolder import read_run
+from edgesdk_convert.coverage import guess_coverage
+from edgesdk_convert.foreign import _network_config as network_config  # what guards Keras is not public
+from edgesdk_convert.foreign import find_kind
+from edgesdk_convert.inspect import read_graph
+from edgesdk_convert.opversions import too_new
+from edgesdk_device.app.settings import parse_address, parse_broker, read_app
+from edgesdk_device.cameras.live import CorruptFrameError
 from edgesdk_device.cameras.mjpeg import MjpegReader
 from edgesdk_device.codec import Codec
 from edgesdk_device.fleet import read_fleet
@@ -150,10 +157,6 @@ def _model(path: Path) -> object:
 
 
 def _graph(data: bytes) -> object:
-    from edgesdk_convert.coverage import guess_coverage
-    from edgesdk_convert.inspect import read_graph
-    from edgesdk_convert.opversions import too_new
-
     graph = read_graph(data)
     return graph.table, too_new(graph), guess_coverage(graph)
 
@@ -234,8 +237,6 @@ def _camera(data: bytes) -> object:
         _buffer=bytearray(),
         _filled_at=0.0,
     )
-    from edgesdk_device.cameras.live import CorruptFrameError
-
     seen = []
     while True:
         try:
@@ -253,8 +254,6 @@ def _multipart() -> bytes:
 
 
 def _app(path: Path) -> object:
-    from edgesdk_device.app.settings import parse_address, parse_broker, read_app
-
     settings = read_app(path)
     return (
         settings,
@@ -372,9 +371,6 @@ def _csv() -> bytes:
 
 def _keras(path: Path) -> object:
     """What is looked at before Keras sees a file."""
-    from edgesdk_convert.foreign import _network_config as network_config  # what it guards is not public
-    from edgesdk_convert.foreign import find_kind
-
     return find_kind(path), repr(network_config(path, trust=False))
 
 

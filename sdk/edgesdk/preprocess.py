@@ -111,6 +111,8 @@ def decode_photo(data: bytes) -> Pixels | None:
     # libjpeg fills what is missing with grey and reports success: a photo without its end marker is damaged.
     if data[:2] == b"\xff\xd8" and data.rfind(b"\xff\xd9") < len(data) // 2:
         return None
+    if data[:8] == PNG_SIGNATURE and not _png_ends(data):
+        return None
     with_alpha = data[:8] == PNG_SIGNATURE and len(data) > 25 and data[25] in (4, 6)
     try:
         encoded = np.frombuffer(data, np.uint8)
@@ -120,6 +122,16 @@ def decode_photo(data: bytes) -> Pixels | None:
     if frame is None:
         return None
     return _on_white(frame) if with_alpha else np.asarray(frame, np.uint8)
+
+
+def _png_ends(data: bytes) -> bool:
+    """Whether a PNG's parts fit into it, up to the last: OpenCV takes memory for what they say, up to 2 GB."""
+    at = len(PNG_SIGNATURE)
+    while at + 12 <= len(data):
+        if data[at + 4 : at + 8] == b"IEND":
+            return True
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+    return False
 
 
 def fit_frame(frame: npt.NDArray[Any], image_input: ImageInput, out: Pixels | None = None) -> Pixels:

@@ -82,7 +82,7 @@ class AppSettings:
 
     Attributes:
         source, capture: where frames come from, and how it is opened.
-        backend, threads, delegate, delegate_options: what classifies them; see `Classifier`.
+        backend, threads, delegate, delegate_options, trust: what classifies them; see `Classifier`.
         decisions: when a label is there.
         events: file of JSON lines; at most `events_mb` megabytes, then a new one, three old ones are kept.
         decided: no line for each frame there, only what was decided.
@@ -100,6 +100,7 @@ class AppSettings:
     threads: int | None = None
     delegate: str | None = None
     delegate_options: dict[str, str] = field(default_factory=dict)
+    trust: bool = False
     decisions: Decisions = field(default_factory=Decisions)
     events: str | None = None
     events_mb: float = 10.0
