@@ -16,6 +16,7 @@ from edgesdk_convert.opversions import too_new
 from edgesdk_convert.worker import OTHER_LAYERS
 from edgesdk_device.apart import Apart
 from edgesdk_device.backends import BACKENDS, installed_backends
+from edgesdk_device.firstrun import remember
 from edgesdk_device.replay import replay_in, replayer
 
 _provers: dict[str, Apart] = {}
@@ -55,8 +56,9 @@ def prove_runtimes(final: bytes, contract: Contract, *, quiet: bool = True) -> t
     warm_runtimes()
     with _lock, tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(len(names)) as beside:
         path = Path(folder) / "model.tflite"
-        modelfile.write(path, final, contract)
+        digest = modelfile.write(path, final, contract).sha256
         ran = tuple(beside.map(lambda name: _run(path, name), names))
+    remember(digest, [row.runtime for row in ran if row.ok])
     for row in ran:
         if not row.ok and row.runtime == "litert":
             raise ConversionError(f"{row.reason}: nothing was written; try another --quantize")

@@ -47,9 +47,8 @@ def replay_in(
 
 
 def _replay(path: str, backend: str, threads: int | None = 1, delegate: dict[str, Any] | None = None) -> Verified:
-    with Model(
-        path, backend=backend, threads=threads, delegate=None if delegate is None else Delegate(**delegate)
-    ) as model:
+    added = None if delegate is None else Delegate(**delegate)
+    with Model(path, backend=backend, threads=threads, delegate=added, trust=True) as model:
         return model.verify()
 
 

@@ -149,7 +149,7 @@ def verify(options: argparse.Namespace) -> int:
     """`edgesdk verify`: exit code 1 where an output differs."""
     from edgesdk import verbs
 
-    result = verbs.verify(options.file, **_backend(options))
+    result = verbs.verify(options.file, **_backend(options), trust=bool(options.trust))
     if options.json:
         _print_json(asdict(result))
     else:

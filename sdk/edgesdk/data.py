@@ -9,6 +9,7 @@ of Alpaydin and Kaynak (UCI) that come with scikit-learn.
 import contextlib
 import csv
 import hashlib
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -20,7 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesdk import digits
-from edgesdk.archives import SPLITS, is_tar, read_npz, read_tars, split_tars
+from edgesdk.archives import LARGEST_LABEL, SPLITS, is_tar, read_npz, read_tars, split_tars
+from edgesdk.bounded import read_bounded
 from edgesdk.errors import DataError
 from edgesdk.photo import Photo
 from edgesdk.preprocess import ImageInput, Pixels, fit_frame
@@ -29,6 +31,8 @@ from edgesdk.quiet import captured_output
 
 TEST_SHARE, VAL_SHARE = 0.2, 0.1
 LARGEST_CSV_BYTES = 64 * 2**20
+MOST_ROWS = 2**20
+LARGEST_LABELS_BYTES = 16 * 2**20
 COLORS_SEEN_IN = 24  # photos
 
 
@@ -141,12 +145,14 @@ def read_labels(path: Path | str) -> tuple[str, ...]:
         DataError: if it cannot be read, or has no lines.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_bounded(path, LARGEST_LABELS_BYTES).decode()
+    except OSError as error:
+        raise DataError(f"cannot read the labels in {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
         raise DataError(f"cannot read the labels in {path}: {error}") from error
-    labels = tuple(line.strip() for line in lines if line.strip())
-    if not labels:
-        raise DataError(f"{path} is empty, expected one label a line")
+    labels = tuple(line.strip() for line in text.splitlines() if line.strip())
+    if not 0 < len(labels) <= LARGEST_LABEL:
+        raise DataError(f"{path} has {len(labels)} lines, expected one label a line, at most {LARGEST_LABEL}")
     return labels
 
 
@@ -156,13 +162,15 @@ def name_classes(dataset: Dataset, labels: Sequence[str]) -> Dataset:
     Raises:
         DataError: if a class of the photos is not among them.
     """
-    unknown = [name for name in dataset.classes if name not in labels]
+    known = set(labels)
+    unknown = [name for name in dataset.classes if name not in known]
     if unknown:
         raise DataError(
             f"{dataset.name} has a class {unknown[0]!r} that is none of the network's {len(labels)} labels: name the "
             "folders after them"
         )
-    index = [list(labels).index(name) for name in dataset.classes]
+    place = {name: index for index, name in reversed(list(enumerate(labels)))}
+    index = [place[name] for name in dataset.classes]
     photos = tuple(replace(photo, label=index[photo.label]) for photo in dataset.photos)
     return replace(dataset, classes=tuple(labels), photos=photos)
 
@@ -332,11 +340,14 @@ def _read_labels_csv(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...], li
         photos = []
         for row in rows:
             path = folder / "images" / row["file"]
+            named_file = repr(row["file"][:80])
             if not path.resolve().is_relative_to((folder / "images").resolve()):
-                raise DataError(f"labels.csv names {row['file']!r}, which is outside {folder / 'images'}")
+                raise DataError(f"labels.csv names {named_file}, which is outside {folder / 'images'}")
             if not path.is_file():
-                raise DataError(f"labels.csv names {row['file']!r}, which is not in {folder / 'images'}")
+                raise DataError(f"labels.csv names {named_file}, which is not in {folder / 'images'}")
             photos.append(Photo(path=path, label=int(row["class_index"]), split=row.get("split") or ""))
+    except OSError as error:
+        raise DataError(f"labels.csv names {named_file}, which is no file's name ({error.strerror})") from error
     except ValueError as error:
         raise DataError(f"{folder / 'labels.csv'} has a class_index that is not a whole number ({error})") from error
     if sorted(labels) != list(range(len(labels))):
@@ -360,9 +371,11 @@ def _read_csv(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
             missing = [name for name in columns if name not in (reader.fieldnames or ())]
             if missing:
                 raise DataError(f"{path} has no column {missing[0]!r}, expected {', '.join(columns)}")
-            rows = list(reader)
+            rows = list(itertools.islice(reader, MOST_ROWS + 1))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"cannot read {path}: {error}") from error
+    if len(rows) > MOST_ROWS:
+        raise DataError(f"{path} has more than {MOST_ROWS} rows: make it folders of photos")
     if not rows or any(row[name] is None for row in rows for name in columns):
         raise DataError(f"{path} has no rows, or a row that is too short")
     return rows

@@ -93,7 +93,11 @@ def build_parser() -> argparse.ArgumentParser:
         "first layer scales them, else signed)",
     )
     command.add_argument("--labels", type=Path, metavar="FILE", help="a foreign MODEL's labels, one a line")
-    command.add_argument("--trust", action="store_true", help="run code that a foreign MODEL holds")
+    command.add_argument(
+        "--trust",
+        action="store_true",
+        help="run code that a foreign MODEL holds, and a .tflite that is new here without trying it apart first",
+    )
     command.add_argument(
         "--recipe",
         choices=tuple(RECIPES),
@@ -253,6 +257,9 @@ def _add_backend(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--threads", type=count, default=None, metavar="N", help="CPU threads, or auto: as many as help (default)"
+    )
+    command.add_argument(
+        "--trust", action="store_true", default=None, help="run a FILE that is new here without trying it apart first"
     )
     add_delegate(command)
 

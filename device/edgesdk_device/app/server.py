@@ -27,6 +27,7 @@ from edgesdk_device.app.settings import AppSettings, parse_address
 try:
     from aiohttp import WSCloseCode, web
 
+    from edgesdk_device.app.door import Door
     from edgesdk_device.app.guard import Guard, add_headers
     from edgesdk_device.app.viewers import Viewer
 except ImportError as missing:
@@ -124,26 +125,13 @@ class PageServer:
         await runner.setup()
         server = runner.server
         assert server is not None
-        most = self._settings.viewers + SPARE_CONNECTIONS
-        arriving = [0]  # of one burst, all are let in before the first of them counts as a connection
-
-        def arrived() -> None:
-            arriving[0] -= 1
-
-        def let_in() -> asyncio.BaseProtocol:
-            if len(server.connections) + arriving[0] >= most:
-                return _Full()
-            arriving[0] += 1
-            self._loop.call_later(0.1, arrived)
-            protocol: asyncio.BaseProtocol = server()
-            return protocol
-
-        listener = await self._loop.create_server(let_in, sock=listening)
+        self._door = Door(listening, server, self._settings.viewers + SPARE_CONNECTIONS)
         self._ready.set_result(None)
-        pump = asyncio.create_task(self._pump())
+        tasks = asyncio.create_task(self._pump()), asyncio.create_task(self._door.serve())
         await self._over.wait()
-        pump.cancel()
-        listener.close()
+        for task in tasks:
+            task.cancel()
+        listening.close()
         await asyncio.gather(*(viewer.leave("edgesdk stopped") for viewer in self._viewers))
         await runner.cleanup()
 
@@ -182,6 +170,7 @@ class PageServer:
             reason = f"{len(self._viewers)} are watching already"
             await line.close(code=WSCloseCode.TRY_AGAIN_LATER, message=reason.encode())
             return line
+        self._door.stay(request.protocol)
         viewer = Viewer(line)
         self._viewers.add(viewer)
         viewer.note(json.dumps(self._hello(), ensure_ascii=False))
@@ -237,13 +226,6 @@ class PageServer:
         name = f"{path.parent.name}/{path.name}"
         self._tell(Event(kind="saved", at=time.monotonic(), label=label, frame=frame.index, text=name))
         return name
-
-
-class _Full(asyncio.Protocol):
-    """Hangs up at once: connections that say nothing must not use up the process's descriptors."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
 
 
 def _refusal(status: int, text: str) -> web.Response:
