@@ -5,6 +5,8 @@ from typing import Literal
 
 from edgesdk.choice import Choice
 
+MEMORY = "memory"  # the source whose frames are there already
+
 
 @dataclass(frozen=True, kw_only=True)
 class Percentiles:

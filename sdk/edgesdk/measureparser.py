@@ -46,7 +46,13 @@ def add_bench(command: argparse.ArgumentParser) -> None:
         "--fleet", type=Path, metavar="TOML", help="measure on every device of a file at once; see docs/bench.md"
     )
     command.add_argument(
-        "--import", dest="logs", action="append", default=[], type=Path, metavar="LOG", help="a log of benchmark_model"
+        "--import",
+        dest="logs",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="LOG",
+        help="a log of benchmark_model, or its BenchmarkResult as JSON",
     )
     command.add_argument("--report", type=Path, metavar="FILE", help="write .html, .md, .csv or .json")
 
