@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from edgesdk import __version__, codeccommands, generativecommands, measureparser
+from edgesdk import __version__, codeccommands, generativecommands, measureparser, scalecommands
 from edgesdk.measureparser import add_delegate, count, words
 from edgesdk.methodsparser import add_methods
 from edgesdk.recipe import RECIPES
@@ -174,6 +174,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     measureparser.add_choose(command)
     _add_learning(command)
+    scalecommands.add_engine(command, "cell")
 
     command = add(
         "run",
@@ -195,6 +196,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     codeccommands.add_commands(add)
     generativecommands.add_commands(add)
+    scalecommands.add_commands(add, measureparser.size)
 
     command = add("doctor", "say what works here and how to get the rest", "edgesdk doctor model.tflite")
     command.add_argument(

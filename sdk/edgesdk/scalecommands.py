@@ -1,0 +1,52 @@
+"""`edgesdk pack`, and the options of `choose` and `train` that say where they work."""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+Add = Callable[[str, str, str], argparse.ArgumentParser]
+
+
+def add_commands(add: Add, size: Callable[[str], float]) -> None:
+    """The options of `pack`; `add` makes a command of a name, a summary and an example, `size` reads bytes."""
+    command = add("pack", "photos -> TFRecord shards, for more than memory holds", "edgesdk pack photos/ shards/")
+    command.add_argument("data", metavar="DATA", help="labelled photos, as of train")
+    command.add_argument("out", metavar="SHARDS", type=Path, help="the folder to write; learn from it as from DATA")
+    command.add_argument(
+        "--shard-size",
+        type=size,
+        default=128 * 2**20,
+        metavar="BYTES",
+        help="such as 128MB (default 134 MB); each of several workers needs shards of its own",
+    )
+
+
+def add_engine(command: argparse.ArgumentParser, of: str) -> None:
+    """Where a command works, and what each `of` its parts is given."""
+    group = command.add_argument_group("engine")
+    group.add_argument(
+        "--engine",
+        default="local",
+        choices=("local", "ray"),
+        help="ray: on the cluster that RAY_ADDRESS names, or here",
+    )
+    group.add_argument("--cpus", type=float, default=1.0, metavar="N", help=f"of each {of} on Ray (default 1)")
+    group.add_argument("--gpus", type=float, default=0.0, metavar="N", help=f"of each {of} on Ray (default 0)")
+
+
+def pack(options: argparse.Namespace) -> int:
+    """`edgesdk pack`."""
+    from edgesdk import packing
+
+    done = packing.pack(options.data, options.out, shard_bytes=int(options.shard_size), quiet=options.quiet)
+    if options.json:
+        print(json.dumps(done.to_json(), indent=1, ensure_ascii=False))
+        return 0
+    kept = f", {done.kept} of them lay there whole" if done.kept else ""
+    print(
+        f"{done.path}: {done.photos} photos of {len(done.classes)} classes in {done.shards} shards, "
+        f"{done.size_bytes / 1e6:.1f} MB{kept}"
+    )
+    print(f"next: edgesdk train {done.path}")
+    return 0
