@@ -90,7 +90,9 @@ def test_damage_is_one_sentence(packed: Packed, tmp_path: Path) -> None:
     shard = sorted(folder.glob("train-*"))[0]
     whole = shard.read_bytes()
     shard.write_bytes(whole[:-100])
-    with pytest.raises(DataError, match=rf"{shard.name} has {len(whole) - 100} bytes, expected {len(whole)}: it is cut"):
+    with pytest.raises(
+        DataError, match=rf"{shard.name} has {len(whole) - 100} bytes, expected {len(whole)}: it is cut"
+    ):
         read_dataset(folder)
     flipped = bytearray(whole)
     flipped[len(flipped) // 2] ^= 1

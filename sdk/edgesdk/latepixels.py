@@ -60,5 +60,9 @@ class LatePixels:
                 pass
         return pixels
 
+    def only(self, rows: npt.NDArray[np.integer[Any]]) -> "LatePixels":
+        """Some of the photos, still to be decoded."""
+        return LatePixels([self._photos[row] for row in rows], self._input)
+
     def __array__(self, dtype: npt.DTypeLike = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return self[:].astype(dtype or np.uint8, copy=False)
