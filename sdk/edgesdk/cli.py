@@ -71,6 +71,7 @@ def train(options: argparse.Namespace) -> int:
         weights=options.weights,
         init_from=options.init_from,
         resume=options.resume,
+        team=scalecommands.make_team(options),
         out=options.out,
         quiet=options.quiet,
     )

@@ -66,6 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     codeccommands.add_training(command)
     add_methods(command)
     generativecommands.add_training(command)
+    scalecommands.add_team(command)
     command.add_argument("--resume", action="store_true", help="continue what was interrupted in the run folder")
     command.add_argument("-o", "--out", type=Path, metavar="RUN", help="run folder (default: named by model and data)")
 

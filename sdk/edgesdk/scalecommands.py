@@ -4,6 +4,10 @@ import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgesdk.rayteam import RayTeam
 
 Add = Callable[[str, str, str], argparse.ArgumentParser]
 
@@ -20,6 +24,27 @@ def add_commands(add: Add, size: Callable[[str], float]) -> None:
         metavar="BYTES",
         help="such as 128MB (default 134 MB); each of several workers needs shards of its own",
     )
+
+
+def add_team(command: argparse.ArgumentParser) -> None:
+    """Where `train` works."""
+    add_engine(command, "worker")
+    command.add_argument("--workers", type=int, default=1, metavar="N", help="on Ray, that learn together (default 1)")
+
+
+def make_team(options: argparse.Namespace) -> "RayTeam | None":
+    """The workers that `add_team`'s options name; None for this process.
+
+    Raises:
+        ValueError: if there are several without Ray.
+    """
+    if options.engine == "local":
+        if options.workers != 1:
+            raise ValueError(f"--workers {options.workers} goes with --engine ray")
+        return None
+    from edgesdk.rayteam import RayTeam
+
+    return RayTeam(workers=options.workers, cpus=options.cpus, gpus=options.gpus)
 
 
 def add_engine(command: argparse.ArgumentParser, of: str) -> None:

@@ -27,9 +27,10 @@ class Team:
     def own(self, images: Images) -> npt.NDArray[np.int64]:
         """The rows of the images that are this process' to look at: those of its shards, or an even part."""
         rows: npt.NDArray[np.int64] = np.arange(len(images.labels))
-        if images.shards is not None:
-            return rows[images.shards % self.count == self.index]
-        return np.array_split(rows, self.count)[self.index]
+        if images.shards is None:
+            return np.array_split(rows, self.count)[self.index]
+        held: npt.NDArray[np.int64] = rows[images.shards % self.count == self.index]
+        return held
 
     def sum(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """The sum over all processes, which call this at the same point with arrays of one shape and type."""
