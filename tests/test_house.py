@@ -30,6 +30,7 @@ LAZY_HOME = {
     "choosing.py",
     "measureverbs.py",
     "workshop.py",
+    "rayteam.py",
     "conversion.py",
     "evidence.py",
     "foreign.py",

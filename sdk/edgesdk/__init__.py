@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from edgesdk.generativeverbs import train_generative as train_generative
     from edgesdk.measurement import Measurement as Measurement
     from edgesdk.modelfile import ModelFile as ModelFile
+    from edgesdk.packing import Packed as Packed
+    from edgesdk.packing import pack as pack
     from edgesdk.preprocess import ImageInput as ImageInput
     from edgesdk.results import Check as Check
     from edgesdk.results import Classification as Classification
@@ -85,6 +87,7 @@ _HOMES = {
     "ModelFile": "edgesdk.modelfile",
     "ModelSpec": "edgesdk.spec",
     "Notice": "edgesdk_device.cameras",
+    "Packed": "edgesdk.packing",
     "Run": "edgesdk.runfolder",
     "Stream": "edgesdk_device.stream",
     "Verified": "edgesdk.results",
@@ -103,6 +106,7 @@ _HOMES = {
     "inspect": "edgesdk.verbs",
     "inspect_run": "edgesdk.verbs",
     "open_source": "edgesdk_device.cameras",
+    "pack": "edgesdk.packing",
     "run": "edgesdk.verbs",
     "train": "edgesdk.verbs",
     "train_codec": "edgesdk.codecverbs",

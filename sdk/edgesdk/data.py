@@ -2,8 +2,8 @@
 
 Understood are a folder with one subfolder a class; the same under train/, val/ and test/; a folder with images/ and
 labels.csv (file, class_index, label; classes.csv where there are more classes than photos show); a tar of class
-folders, or a folder of one for each split; an .npz with x_train and y_train; and `digits`, the 1,797 handwritten digits
-of Alpaydin and Kaynak (UCI) that come with scikit-learn.
+folders, or a folder of one for each split; an .npz with x_train and y_train; what `edgesdk pack` made of any of these;
+and `digits`, the 1,797 handwritten digits of Alpaydin and Kaynak (UCI) that come with scikit-learn.
 """
 
 import contextlib
@@ -16,18 +16,20 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
-from edgesdk import digits
+from edgesdk import digits, latepixels
 from edgesdk.archives import LARGEST_LABEL, SPLITS, is_tar, read_npz, read_tars, split_tars
 from edgesdk.bounded import read_bounded
 from edgesdk.errors import DataError
-from edgesdk.photo import Photo
+from edgesdk.photo import Photo, Span
 from edgesdk.preprocess import ImageInput, Pixels, fit_frame
 from edgesdk.progress import progress, remark
 from edgesdk.quiet import captured_output
+from edgesdk.shards import MANIFEST_FILE, read_shards
 
 TEST_SHARE, VAL_SHARE = 0.2, 0.1
 LARGEST_CSV_BYTES = 64 * 2**20
@@ -60,23 +62,26 @@ class Images:
     """Decoded photos at the model's size.
 
     Attributes:
-        pixels: uint8 [n, height, width, channels], in the model's colour order.
+        pixels: uint8 [n, height, width, channels], in the model's colour order; `LatePixels` where they are more than
+            memory should hold.
         labels: int32 [n].
         paths: [n], the files.
         skipped: files that could not be decoded.
+        shards: int32 [n], the number of the shard that each lies in; None where some lie in none.
     """
 
     pixels: Pixels
     labels: npt.NDArray[np.int32]
     paths: tuple[Path, ...]
     skipped: tuple[Path, ...]
+    shards: npt.NDArray[np.int32] | None = None
 
 
 def read_dataset(source: Path | str) -> Dataset:
     """List the photos of a data set; nothing is decoded yet.
 
     Args:
-        source: a folder, a tar, an .npz, or "digits".
+        source: a folder, a tar, an .npz, a folder of shards, or "digits".
 
     Raises:
         DataError: if there is no such folder or file, no class, a class without files, or a bad labels.csv.
@@ -84,6 +89,10 @@ def read_dataset(source: Path | str) -> Dataset:
     if str(source) == digits.NAME:
         return replace(read_dataset(digits.digits_folder()), name=digits.NAME)
     folder = Path(source)
+    if (folder / MANIFEST_FILE).is_file():
+        packed, inside = read_shards(folder)
+        about = {name: getattr(packed, name) for name in ("name", "classes", "fingerprint", "synsets")}
+        return Dataset(photos=tuple(inside), **about)
     archive = folder.is_file() and (is_tar(folder) or folder.suffix == ".npz")
     if not folder.is_dir() and not archive:
         found = "a file" if folder.exists() else "nothing"
@@ -129,9 +138,14 @@ def read_photos(source: Path | str) -> Dataset:
     folder = digits.digits_folder() if str(source) == digits.NAME else Path(source)
     if not folder.is_dir():
         raise DataError(f"{folder} is {'a file' if folder.exists() else 'nothing'}, expected a folder of photos")
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    if (folder / MANIFEST_FILE).is_file():
+        packed = read_shards(folder)[1]
+        found = sorted((replace(photo, label=0, split="") for photo in packed), key=lambda photo: photo.path)
+    else:
+        files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+        found = [Photo(path=path, label=0) for path in files]
     with ThreadPoolExecutor() as pool:
-        photos = tuple(pool.map(Photo.digested, (Photo(path=path, label=0) for path in files)))
+        photos = tuple(pool.map(Photo.digested, found))
     if not photos:
         raise DataError(f"{folder} is empty, expected a folder of photos")
     fingerprint = hashlib.sha256("\n".join(photo.digest for photo in photos).encode()).hexdigest()
@@ -255,21 +269,31 @@ def draw_evenly(photos: Sequence[Photo], n: int) -> tuple[Photo, ...]:
     return tuple(photo for _, photo in turns[:n])
 
 
-def load_images(photos: Sequence[Photo], image_input: ImageInput, *, quiet: bool = True) -> Images:
+def load_images(photos: Sequence[Photo], image_input: ImageInput, *, late: bool = False, quiet: bool = True) -> Images:
     """Decode photos and bring them to the model's size, in all threads.
 
+    Where they are more than memory should hold, or `late`, each is decoded when it is looked at, the same.
+
     Raises:
-        DataError: if none can be decoded.
+        DataError: if none can be decoded, or a shard is missing or damaged.
     """
-    pixels = np.empty((len(photos), *image_input.shape), np.uint8)
+    late = late or len(photos) * math.prod(image_input.shape) > latepixels.memory_bytes()
+    pixels = np.empty((0 if late else len(photos), *image_input.shape), np.uint8)
     whole = np.zeros(len(photos), bool)
 
     def load(index: int) -> None:
+        photo = photos[index]
+        if isinstance(photo.content, Span) and (late or not photo.content.whole):
+            whole[index] = photo.content.whole  # found when it was packed
+            return
         try:
-            pixels[index] = fit_frame(photos[index].frame(), image_input)
+            frame = photo.frame()
+            if not late:
+                pixels[index] = fit_frame(frame, image_input)
             whole[index] = True
         except DataError:
-            pass
+            if isinstance(photo.content, Span):
+                raise
 
     bar = progress("reading photos", len(photos), quiet=quiet)
     with bar as advance, captured_output(), ThreadPoolExecutor() as pool:
@@ -278,11 +302,15 @@ def load_images(photos: Sequence[Photo], image_input: ImageInput, *, quiet: bool
     if not whole.any():
         raise DataError(f"none of {len(photos)} photos can be decoded, expected JPEG, PNG, WebP, BMP or TIFF files")
     good = [photo for photo, ok in zip(photos, whole, strict=True) if ok]
+    if late:
+        pixels = cast(Pixels, latepixels.LatePixels(good, image_input))
+    spans = [photo.content for photo in good if isinstance(photo.content, Span)]
     return Images(
-        pixels=pixels if whole.all() else pixels[whole],
+        pixels=pixels if late or whole.all() else pixels[whole],
         labels=np.array([photo.label for photo in good], np.int32),
         paths=tuple(photo.path for photo in good),
         skipped=tuple(photo.path for photo, ok in zip(photos, whole, strict=True) if not ok),
+        shards=np.array([span.number for span in spans], np.int32) if len(spans) == len(good) else None,
     )
 
 
