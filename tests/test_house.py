@@ -33,6 +33,8 @@ LAZY_HOME = {
     "evidence.py",
     "foreign.py",
     "runapp.py",
+    "phoneverbs.py",
+    "phonecommands.py",
     "__init__.py",
 }
 

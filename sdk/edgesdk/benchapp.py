@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from edgesdk_device.backends import Delegate
 
 REGRESSION = 3  # exit code
+PHONE = "phone"  # of --on
 
 
 def bench(options: argparse.Namespace, delegate: "Delegate | None") -> int:
@@ -54,7 +55,8 @@ def _check(options: argparse.Namespace) -> None:
     if options.on is not None and options.fleet is not None:
         raise ValueError("--on names one machine, --fleet several: leave out one of them")
     if options.on is not None or options.fleet is not None:
-        named = [f"--{name}" for name in ("data", "sustained", "source") if getattr(options, name)]
+        here = ("data", "source") if options.on == PHONE else ("data", "sustained", "source")
+        named = [f"--{name}" for name in here if getattr(options, name)]
         if named:
             raise ValueError(f"{' and '.join(named)} is measured on this machine only: leave out --on and --fleet")
     if options.on is not None and options.on.startswith("adb:") and options.quick:
@@ -69,9 +71,21 @@ def _measure(options: argparse.Namespace, delegate: "Delegate | None") -> Sequen
         return verbs.bench_android(
             options.files, serial, backends=options.backend, threads=options.threads, delegate=delegate
         )
+    if options.on is not None and delegate is not None:
+        raise ValueError("--delegate is a library of this machine: leave out --on")
+    if options.on == PHONE:
+        from edgesdk import phoneverbs
+        from edgesdk.phonecommands import show_address
+
+        return phoneverbs.bench_phone(
+            options.files,
+            backends=options.backend,
+            threads=options.threads,
+            sustained_minutes=options.sustained or 0.0,
+            quick=options.quick,
+            tell=show_address,
+        )
     if options.on is not None:
-        if delegate is not None:
-            raise ValueError("--delegate is a library of this machine: leave out --on")
         return verbs.bench_on(
             options.files,
             options.on,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from edgesdk import __version__, codeccommands, generativecommands, measureparser
+from edgesdk import __version__, codeccommands, generativecommands, measureparser, phonecommands
 from edgesdk.measureparser import add_delegate, count, words
 from edgesdk.methodsparser import add_methods
 from edgesdk.recipe import RECIPES
@@ -195,6 +195,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     codeccommands.add_commands(add)
     generativecommands.add_commands(add)
+    phonecommands.add_commands(add)
 
     command = add("doctor", "say what works here and how to get the rest", "edgesdk doctor model.tflite")
     command.add_argument(
