@@ -41,7 +41,7 @@ bench: env
 	$(BIN)/python benchmarks/speed.py
 
 # The versions and hashes that the README's installs may be held to, a file a role.
-ROLES := device app report all
+ROLES := device app phone report all
 SUPPLY := .venv/supply/bin
 
 $(SUPPLY): env

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from edgesdk import codeccommands, generativecommands, runapp, scalecommands
+from edgesdk import codeccommands, generativecommands, phonecommands, runapp, scalecommands
 from edgesdk.choice import name_place, name_runtime
 from edgesdk.errors import EdgeSDKError
 from edgesdk.generation import is_generated
@@ -300,6 +300,8 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "decompress": codeccommands.decompress,
     "generate": generativecommands.generate,
     "augment": generativecommands.augment,
+    "phone": phonecommands.phone,
+    "web": phonecommands.web,
     "doctor": doctor,
 }
 

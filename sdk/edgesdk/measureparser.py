@@ -39,7 +39,8 @@ def add_bench(command: argparse.ArgumentParser) -> None:
         "--on",
         metavar="HOST",
         type=_place,
-        help="measure on USER@HOST over OpenSSH (EDGESDK_SSH names another ssh command), or on the Android device "
+        help="measure on USER@HOST over OpenSSH (EDGESDK_SSH names another ssh command), in a phone's browser: phone "
+        "(--backend litertjs-wasm, litertjs-webgpu), or on the Android device "
         "adb:SERIAL with its benchmark_model, --backend litert, litert-gpu or nnapi (not verified on hardware)",
     )
     command.add_argument(

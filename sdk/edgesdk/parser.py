@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from edgesdk import __version__, codeccommands, generativecommands, measureparser, scalecommands
+from edgesdk import __version__, codeccommands, generativecommands, measureparser, phonecommands, scalecommands
 from edgesdk.measureparser import add_delegate, count, words
 from edgesdk.methodsparser import add_methods
 from edgesdk.recipe import RECIPES
@@ -201,6 +201,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     codeccommands.add_commands(add)
     generativecommands.add_commands(add)
+    phonecommands.add_commands(add)
     scalecommands.add_commands(add, measureparser.size)
 
     command = add("doctor", "say what works here and how to get the rest", "edgesdk doctor model.tflite")
