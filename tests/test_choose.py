@@ -67,8 +67,11 @@ def test_where_none_keeps_the_limits_the_nearest_is_named() -> None:
 
 def test_the_promising_go_on() -> None:
     cells = [(c.spec, c.ms or 0.0, c.val_top1) for c in ALL]
-    assert keep_promising(cells, 3, None, 0.1) == [LARGE.spec, MIDDLE.spec, SMALL.spec]
-    assert keep_promising(cells, 4, None, 0.1)[-1] == BAD.spec
+    assert keep_promising(cells, 4, None, 0.1) == [SMALL.spec, MIDDLE.spec, BAD.spec, LARGE.spec]
+    assert keep_promising(cells, 3, None, 0.1) == [SMALL.spec, MIDDLE.spec, LARGE.spec]
+    assert keep_promising(cells, 2, None, 0.1) == [SMALL.spec, MIDDLE.spec]  # seven times as long for less than a point
+    near = (ModelSpec(width=0.3, res=128), 2.2, 0.879)  # a neighbour of the front outlives what is far behind it
+    assert keep_promising([*cells, near], 4, None, 0.1) == [SMALL.spec, MIDDLE.spec, near[0], LARGE.spec]
     assert keep_promising(cells, 2, 2.0, 0.1) == [MIDDLE.spec, SMALL.spec]
     assert keep_promising(cells, 2, 0.1, 0.1) == [SMALL.spec]  # hopeless all: the nearest is still measured
     grid = [ModelSpec(width=w, res=r) for w in (0.25, 0.5, 0.75, 1.0) for r in (128, 160, 192, 224)]
