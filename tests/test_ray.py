@@ -1,5 +1,6 @@
 """A real Ray cluster in this machine: cells and teams on it, their loss and their interruption."""
 
+import json
 import os
 import signal
 import subprocess
@@ -7,17 +8,22 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from edgesdk import verbs
+from edgesdk import cli, verbs
 from edgesdk.data import load_images, read_dataset, split_dataset
 from edgesdk.engine import Engine, LocalEngine, make_engine
 from edgesdk.errors import DataError, EngineError
+from edgesdk.packing import pack
 from edgesdk.preprocess import input_of
+from edgesdk.rayteam import RayTeam
 from edgesdk.runfolder import Learning, Methods, Run, read_run
 from edgesdk.spec import ModelSpec
 from edgesdk.workshop import Workshop
+from edgesdk_train.team import Team
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'edgesdk[ray]'")
 CPUS = os.cpu_count() or 1
@@ -129,28 +135,21 @@ def test_either_engine_goes_on_after_an_interruption(engine: Engine, photos: Pat
     assert len(set(seen(work.folder).values())) == 1 and len(seen(work.folder)) == 4
 
 
-def test_a_grid_is_chosen_from_alike(engine: Engine, photos: Path, tmp_path: Path) -> None:
+def test_a_grid_is_chosen_from_alike(
+    cluster: None, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """With as many threads, a cell learned on Ray is that of this process to the last bit."""
-    chosen = {
-        name: verbs.choose(
-            photos,
-            archs=["convnet"],
-            widths=[0.1],
-            resolutions=[32],
-            precisions=["int8"],
-            epochs=4,
-            batch=16,
-            quick=True,
-            folder=tmp_path / name,
-            out=tmp_path / f"{name}.tflite",
-            engine=None if name == "local" else engine,
-        )
-        for name in ("ray", "local")
-    }
-    assert (tmp_path / "ray.tflite").read_bytes() == (tmp_path / "local.tflite").read_bytes()
-    assert [(c.name, c.val_top1, c.top1) for c in chosen["ray"].candidates] == [
-        (c.name, c.val_top1, c.top1) for c in chosen["local"].candidates
-    ]
+    command = ["choose", str(photos), "--archs", "convnet", "--widths", "0.1", "--resolutions", "32", "--all"]
+    command += ["--precisions", "int8", "--epochs", "4", "--batch", "16", "--quick", "--work", str(tmp_path / "there")]
+    command += ["--engine", "ray", "--cpus", str(CPUS), "-o", str(tmp_path / "best.tflite"), "--json"]
+    assert cli.main(command) == 0
+    chosen = json.loads(capsys.readouterr().out)
+    here, (spec, *_) = workshop(photos, tmp_path / "here"), SPECS
+    for step in (Workshop.prepare, Workshop.convert):
+        assert list(LocalEngine().run(step, here, [spec])) == [spec]
+    ((_, path),) = here.convert(spec).items()
+    assert (tmp_path / "best.tflite").read_bytes() == path.read_bytes()
+    assert [item["val_top1"] for item in chosen["candidates"]] == [here.val_top1(spec)]
 
 
 def losses(folder: Path) -> list[list[float]]:
@@ -158,24 +157,27 @@ def losses(folder: Path) -> list[list[float]]:
     return [[float(value) for value in row.split(",")[2:]] for row in rows]
 
 
-def learned(source: Path, folder: Path, workers: int) -> Run:
-    from edgesdk.rayteam import RayTeam
-
-    return verbs.train(
-        source,
-        arch="lenet",
-        res=32,
-        epochs=2,
-        batch=16,
-        methods=Methods(augment="none"),
-        team=RayTeam(workers=workers, cpus=CPUS) if workers else None,
-        out=folder,
-    )
+def learned(shards: Path, folder: Path, team: RayTeam | None) -> Run:
+    plain = Methods(augment="none")
+    return verbs.train(shards, arch="lenet", res=32, epochs=2, batch=16, methods=plain, team=team, out=folder)
 
 
-def test_two_workers_learn_what_one_process_learns(cluster: None, photos: Path, tmp_path: Path) -> None:
-    """The same batches, halved: losses within a thousandth; from shards, each worker reads its own."""
-    one, two = learned(photos, tmp_path / "one.run", 0), learned(photos, tmp_path / "two.run", 2)
+def test_two_workers_learn_what_one_process_learns(
+    cluster: None, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each from its own shards; one process, given the same batches, has the same losses within a thousandth."""
+    from edgesdk_train import batches
+
+    pack(photos, tmp_path / "shards", shard_bytes=60_000)
+    two = learned(tmp_path / "shards", tmp_path / "two.run", RayTeam(workers=2, cpus=CPUS))
+    deal = batches.deal
+
+    def deal_as_two(*about: Any) -> list[Any]:
+        both = zip(*(deal(*about[:3], Team(index=index, count=2)) for index in range(2)), strict=True)
+        return [(np.concatenate([first[0], second[0]]), first[1]) for first, second in both]
+
+    monkeypatch.setattr(batches, "deal", deal_as_two)
+    one = learned(tmp_path / "shards", tmp_path / "one.run", None)
     assert len(losses(tmp_path / "one.run")) == 2
     for alone, together in zip(losses(tmp_path / "one.run"), losses(tmp_path / "two.run"), strict=True):
         assert together == pytest.approx(alone, rel=1e-3)

@@ -119,6 +119,33 @@ def test_damage_is_one_sentence(packed: Packed, tmp_path: Path) -> None:
         read_dataset(folder)
 
 
+def test_each_worker_reads_its_own_shards(packed: Packed, tmp_path: Path) -> None:
+    """Every photo comes once an epoch, and a worker does without the others' shards."""
+    from edgesdk_train.batches import deal
+    from edgesdk_train.stage import Stage
+    from edgesdk_train.team import Team
+
+    train = [photo for photo in split_dataset(read_dataset(packed.path)).photos if photo.split == "train"]
+    images = load_images(train, input_of(SPEC), late=True)
+    stage = Stage(name="s", epochs=1, rate=1, epsilon=1, batch=16, patience=1, flip=True, seed=0)
+    for shards in (images.shards, None):
+        held = replace(images, shards=shards)
+        alone = deal(held, stage, 0, Team())
+        parts = [deal(held, stage, 0, Team(index=index, count=3)) for index in range(3)]
+        for step, (rows, photos) in enumerate(alone):
+            together = np.concatenate([part[step][0] for part in parts])
+            assert len(together) == {part[step][1] for part in parts}.pop()
+            assert abs(len(together) - photos) <= (3 if shards is not None else 0)
+            assert shards is not None or np.array_equal(together, rows)
+        seen = np.concatenate([rows for part in parts for rows, _ in part])
+        assert sorted(seen.tolist()) == list(range(len(images.labels)))
+    shutil.copytree(packed.path, tmp_path / "mine")
+    for number, path in enumerate(sorted((tmp_path / "mine").glob("train-*"))):
+        path.unlink() if number % 3 else None
+    here = load_images(read_dataset(tmp_path / "mine").photos, input_of(SPEC), late=True)
+    assert len(here.pixels[Team(index=0, count=3).own(here)]) > 20
+
+
 def test_arrays_are_packed_without_loss(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (30, 9, 7, 3)).astype(np.uint8)
