@@ -27,7 +27,7 @@ try:
 
     from edgesdk_device.app.listening import Doorman, listen, reachable
     from edgesdk_device.app.server import LOG
-    from edgesdk_device.web.gate import SESSION, Gate, add_headers
+    from edgesdk_device.web.gate import Gate, add_headers
 except ImportError as missing:
     raise MissingPackageError("aiohttp", "phone", "the phone's page") from missing
 
@@ -45,6 +45,7 @@ TYPES = {
 LARGEST_POST = 8 * 2**20
 LARGEST_SIDE = 4096
 MOST_CONNECTIONS = 128
+HANDSHAKE_S, GOODBYE_S = 10.0, 0.2
 SILENT_S = 30.0  # after which a phone that was measuring is taken for gone
 
 
@@ -181,11 +182,14 @@ class PhoneServer:
         await runner.setup()
         assert runner.server is not None
         door = Doorman(runner.server, MOST_CONNECTIONS)
-        listener = await self._loop.create_server(door, sock=listening, ssl=context)
+        listener = await self._loop.create_server(
+            door, sock=listening, ssl=context, ssl_handshake_timeout=HANDSHAKE_S, ssl_shutdown_timeout=GOODBYE_S
+        )
         self._ready.set_result(None)
         await self._over.wait()
         listener.close()
         await runner.cleanup()
+        await asyncio.sleep(2 * GOODBYE_S)  # TLS says goodbye on each connection, and hangs up after GOODBYE_S
 
     async def _file(self, request: web.Request) -> web.Response:
         name = request.path.removeprefix("/") or "index.html"
@@ -206,7 +210,7 @@ class PhoneServer:
         return web.FileResponse(self._runtime / name, headers=headers)
 
     async def _measured(self, request: web.Request) -> web.Response:
-        phone: str = request[SESSION]
+        phone = self._gate.phone(request)
         try:
             posted = decode_value(Posted, json.loads(await request.read()), "measurement")
             assert isinstance(posted, Posted)
@@ -218,11 +222,11 @@ class PhoneServer:
         return web.json_response({"taken": True})
 
     async def _alive(self, request: web.Request) -> web.Response:
-        self._heard_of(request[SESSION])
+        self._heard_of(self._gate.phone(request))
         return web.json_response({})
 
     async def _done(self, request: web.Request) -> web.Response:
-        phone: str = request[SESSION]
+        phone = self._gate.phone(request)
         self._heard.pop(phone, None)
         self._happened.put(Happening(kind="done", phone=phone))
         return web.json_response({})
@@ -232,7 +236,7 @@ class PhoneServer:
             self._heard[phone] = time.monotonic()
 
     async def _save(self, request: web.Request) -> web.Response:
-        phone: str = request[SESSION]
+        phone = self._gate.phone(request)
         try:
             label = check_label(request.query.get("label", ""))
         except ValueError as error:
