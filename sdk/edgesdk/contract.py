@@ -269,7 +269,11 @@ def decode_value(kind: Any, value: Any, where: str) -> Any:
         ValueError: names the field, what was found and what was expected.
     """
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
-    if isinstance(value, list | dict) and inner and len(value) > (most := _most_entries(inner[0 if origin is tuple else -1])):
+    if (
+        isinstance(value, list | dict)
+        and inner
+        and len(value) > (most := _most_entries(inner[0 if origin is tuple else -1]))
+    ):
         raise ValueError(f"{where} has {len(value)} entries, expected at most {most}")
     if is_dataclass(kind) and isinstance(kind, type):
         return _decode_dataclass(kind, value, where)

@@ -10,6 +10,7 @@ from edgesdk_device.app.settings import LOOPBACK
 
 PATIENCE_S = 60.0
 PAUSE_S = 0.1
+HANDSHAKE_S, GOODBYE_S = 10.0, 0.2  # of TLS
 
 
 class Door:
@@ -64,10 +65,14 @@ class Door:
 
     async def _let_in(self, line: socket.socket, address: str) -> None:
         loop = asyncio.get_running_loop()
-        patience = None if self._context is None else PATIENCE_S
+        secure = self._context is not None
         try:
             transport, protocol = await loop.connect_accepted_socket(
-                self._make, line, ssl=self._context, ssl_handshake_timeout=patience
+                self._make,
+                line,
+                ssl=self._context,
+                ssl_handshake_timeout=HANDSHAKE_S if secure else None,
+                ssl_shutdown_timeout=GOODBYE_S if secure else None,
             )
         except OSError:  # and what TLS refuses
             line.close()

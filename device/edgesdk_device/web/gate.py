@@ -11,7 +11,6 @@ from edgesdk_device.app.guard import HEADERS, Handler, same_origin
 from edgesdk_device.web.site import PAGE_POLICY
 
 MOST_PHONES = 16
-SESSION = "session"  # of a request that was let in
 
 
 class Gate:
@@ -36,16 +35,18 @@ class Gate:
         """Let it through to `handler`, or raise the answer that it gets instead."""
         if request.method != "GET" and not same_origin(request):
             raise web.HTTPForbidden(text="This came from another site.\n")
-        session = self._sessions.get(request.cookies.get(self._cookie, ""))
         given = request.query.get("token", "")
-        if session is None:
-            raise self._enter(request, given)
+        if not self.phone(request):
+            raise self._enter(given)
         if given:
             raise web.HTTPSeeOther("/")
-        request[SESSION] = session
         return await handler(request)
 
-    def _enter(self, request: web.Request, given: str) -> web.HTTPException:
+    def phone(self, request: web.Request) -> str:
+        """Which phone sent this; "" for none that was let in."""
+        return self._sessions.get(request.cookies.get(self._cookie, ""), "")
+
+    def _enter(self, given: str) -> web.HTTPException:
         if given in self._used:
             return page_error(401, "This address was used already: it opens the page once. Scan the newest code.")
         if not hmac.compare_digest(given.encode(errors="replace"), self.token.encode()):

@@ -16,7 +16,7 @@ from edgesdk.contract import decode_value
 from edgesdk.errors import BackendError, EdgeSDKError, MissingPackageError
 from edgesdk.measurement import Measurement, Refused
 from edgesdk_device.app.collect import check_label, save_frame
-from edgesdk_device.app.door import Door
+from edgesdk_device.app.door import GOODBYE_S, Door
 from edgesdk_device.app.listening import listen, reachable
 from edgesdk_device.app.settings import parse_address
 from edgesdk_device.web import litertjs
@@ -28,7 +28,7 @@ try:
     from aiohttp import web
 
     from edgesdk_device.app.server import LOG
-    from edgesdk_device.web.gate import SESSION, Gate, add_headers
+    from edgesdk_device.web.gate import Gate, add_headers
 except ImportError as missing:
     raise MissingPackageError("aiohttp", "phone", "the phone's page") from missing
 
@@ -188,6 +188,7 @@ class PhoneServer:
         serving.cancel()
         listening.close()
         await runner.cleanup()
+        await asyncio.sleep(2 * GOODBYE_S)  # TLS says goodbye on each connection, and hangs up after GOODBYE_S
 
     async def _stay(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
         if response.status < 400:  # who holds a token may keep the connection
@@ -212,7 +213,7 @@ class PhoneServer:
         return web.FileResponse(self._runtime / name, headers=headers)
 
     async def _measured(self, request: web.Request) -> web.Response:
-        phone: str = request[SESSION]
+        phone = self._gate.phone(request)
         try:
             posted = decode_value(Posted, json.loads(await request.read()), "measurement")
             assert isinstance(posted, Posted)
@@ -224,11 +225,11 @@ class PhoneServer:
         return web.json_response({"taken": True})
 
     async def _alive(self, request: web.Request) -> web.Response:
-        self._heard_of(request[SESSION])
+        self._heard_of(self._gate.phone(request))
         return web.json_response({})
 
     async def _done(self, request: web.Request) -> web.Response:
-        phone: str = request[SESSION]
+        phone = self._gate.phone(request)
         self._heard.pop(phone, None)
         self._happened.put(Happening(kind="done", phone=phone))
         return web.json_response({})
@@ -238,7 +239,7 @@ class PhoneServer:
             self._heard[phone] = time.monotonic()
 
     async def _save(self, request: web.Request) -> web.Response:
-        phone: str = request[SESSION]
+        phone = self._gate.phone(request)
         try:
             label = check_label(request.query.get("label", ""))
         except ValueError as error:

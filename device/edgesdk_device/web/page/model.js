@@ -4,7 +4,8 @@ import { Fault } from "./fault.js";
 
 /** @typedef {{height: number, width: number, channels: number, color: "rgb"|"gray"|"latent",
  *   resize: "crop"|"squash"|"letterbox", interpolation: "linear"|"nearest", mean: number, std: number}} ImageInput */
-/** @typedef {{generator: string, seed: number, png: string, output: string, stride: number}} Golden */
+/** @typedef {{generator: string, seed: number, png: string, output: string, stride?: number}} Golden stride is 1
+ *   in older files, which do not say it */
 /** @typedef {{name: string, sha256: string, input: ImageInput, golden: Golden[], tolerance: Record<string, number>,
  *   output: {kind: string, labels: string[]}, recipe: {precision: string}, source: {trained: boolean},
  *   format: number}} Contract */

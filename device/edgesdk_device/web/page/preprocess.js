@@ -22,7 +22,7 @@ const ONE = 1 << BITS;
  */
 export function fitFrame(frame, input) {
   /** @type {Pixels} */
-  let pixels = { ...frame, offset: 0, stride: 4 * frame.width, step: 4 };
+  let pixels = { data: frame.data, height: frame.height, width: frame.width, offset: 0, stride: 4 * frame.width, step: 4 };
   const { height, width } = input;
   const rgb = new Uint8Array(height * width * 3);
   if (input.resize === "letterbox") {
@@ -105,7 +105,7 @@ function resize(pixels, height, width, interpolation, out, at, stride) {
 /** @type {(pixels: Pixels, height: number, width: number, out: Uint8Array, at: number, stride: number) => void} one
  *  source pixel each, the first of those that become one */
 function pick(pixels, height, width, out, at, stride) {
-  const { data } = pixels, rows = pixels.height / height, columns = pixels.width / width;
+  const { data } = pixels, rows = 1 / (height / pixels.height), columns = 1 / (width / pixels.width); // rounded as OpenCV does
   const steps = Int32Array.from({ length: width }, (_, x) => pixels.step * Math.floor(x * columns));
   for (let y = 0; y < height; y++, at += stride) {
     const row = pixels.offset + pixels.stride * Math.floor(y * rows);
@@ -142,7 +142,7 @@ function average(pixels, factor) {
 /** @type {(pixels: Pixels, height: number, width: number, out: Uint8Array, at: number, stride: number) => void} */
 function interpolate(pixels, height, width, out, at, stride) {
   const { data } = pixels;
-  const across = weights(pixels.width, width), down = weights(pixels.height, height);
+  const across = weights(pixels.width, width, true), down = weights(pixels.height, height, false);
   for (let y = 0; y < height; y++, at += stride) {
     const upper = pixels.offset + down.first[y] * pixels.stride, lower = pixels.offset + down.second[y] * pixels.stride;
     const above = down.left[y], below = down.right[y];
@@ -158,17 +158,18 @@ function interpolate(pixels, height, width, out, at, stride) {
   }
 }
 
-/** @type {(source: number, target: number) => {first: Int32Array, second: Int32Array, left: Int32Array, right: Int32Array}}
- *   of each target pixel its two source pixels and their weights, which sum to `ONE` */
-function weights(source, target) {
+/** @type {(source: number, target: number, clamped: boolean) => {first: Int32Array, second: Int32Array, left: Int32Array, right: Int32Array}}
+ *   of each target pixel its two source pixels and their weights, which sum to `ONE`; at the borders OpenCV gives a column
+ *   its whole weight (`clamped`), and two parts of it to a row, which rounds otherwise */
+function weights(source, target, clamped) {
   const found = { first: new Int32Array(target), second: new Int32Array(target), left: new Int32Array(target), right: new Int32Array(target) };
   for (let index = 0; index < target; index++) {
-    const place = Math.fround((index + 0.5) * (source / target) - 0.5);
+    const place = Math.fround((index + 0.5) * (1 / (target / source)) - 0.5);
     let from = Math.floor(place), rest = Math.fround(place - from);
-    if (from < 0) [from, rest] = [0, 0];
-    if (from >= source - 1) [from, rest] = [source - 1, 0];
-    found.first[index] = from;
-    found.second[index] = Math.min(from + 1, source - 1);
+    if (clamped && from < 0) [from, rest] = [0, 0];
+    if (clamped && from >= source - 1) [from, rest] = [source - 1, 0];
+    found.first[index] = Math.min(Math.max(from, 0), source - 1);
+    found.second[index] = Math.min(Math.max(from + 1, 0), source - 1);
     found.left[index] = roundEven(Math.fround(Math.fround(1 - rest) * ONE));
     found.right[index] = roundEven(Math.fround(rest * ONE));
   }
