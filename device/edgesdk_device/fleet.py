@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from edgesdk import modelfile
+from edgesdk.bounded import SETTINGS_BYTES, read_bounded
 from edgesdk.contract import decode_value
 from edgesdk.errors import EdgeSDKError, MeasurementError, NothingMeasuredError
 from edgesdk.measurement import Measurement, Refused
@@ -52,7 +53,7 @@ def read_fleet(path: Path | str) -> dict[str, Device]:
     """
     path = Path(path)
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(read_bounded(path, SETTINGS_BYTES).decode())
         devices: dict[str, Any] = tables.pop("devices", {})
         if tables:
             raise ValueError(f"it has {next(iter(tables))!r}")
@@ -64,8 +65,9 @@ def read_fleet(path: Path | str) -> dict[str, Device]:
         found = {name: decode_value(Device, table, f"devices.{name}") for name, table in devices.items()}
     except OSError as error:
         raise MeasurementError(f"cannot read the fleet {path}: {error.strerror}") from error
-    except (ValueError, TypeError, AttributeError) as error:
-        raise MeasurementError(f"{path} is no fleet file ({error}): expected [devices.NAME] with on = ...") from error
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        reason = str(error)[:200]
+        raise MeasurementError(f"{path} is no fleet file ({reason}): expected [devices.NAME] with on = ...") from error
     if not found:
         raise MeasurementError(f"{path} names no device: expected [devices.NAME] with on = 'user@host' or 'here'")
     return found

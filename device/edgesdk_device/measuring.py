@@ -101,7 +101,7 @@ class Process:
         before, self._rss_before = conditions(), peak_rss_bytes()
         start = time.perf_counter()
         added = None if delegate is None else Delegate(**delegate)
-        self.model = model = Model(Path(path), backend=backend, threads=threads, delegate=added)
+        self.model = model = Model(Path(path), backend=backend, threads=threads, delegate=added, trust=True)
         opened_ms = (time.perf_counter() - start) * 1e3
         image, runtime = model.contract.input, model.backend
         self._prepare: Callable[[Any], Any] = model.prepare

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from edgesdk_device.backends import Delegate
 
 REGRESSION = 3  # exit code
+PHONE = "phone"  # of --on
 
 
 def bench(options: argparse.Namespace, delegate: "Delegate | None") -> int:
@@ -82,6 +83,8 @@ def _check(options: argparse.Namespace) -> None:
             "--data is judged on this machine only: another one that gives the golden outputs, as bench makes sure, "
             "answers alike; leave out --on and --fleet, or --data"
         )
+    if options.on == PHONE and options.source is not None:
+        raise ValueError("--source is not for --on phone: the page measures on the phone's own camera; leave it out")
     if options.on is not None and options.on.startswith("adb:"):
         named = [f"--{name}" for name in ("quick", "sustained", "source") if getattr(options, name)]
         if named:
@@ -96,9 +99,21 @@ def _measure(options: argparse.Namespace, delegate: "Delegate | None") -> Sequen
         return verbs.bench_android(
             options.files, serial, backends=options.backend, threads=options.threads, delegate=delegate
         )
+    if options.on is not None and delegate is not None:
+        raise ValueError("--delegate is a library of this machine: leave out --on")
+    if options.on == PHONE:
+        from edgesdk import phoneverbs
+        from edgesdk.phonecommands import show_address
+
+        return phoneverbs.bench_phone(
+            options.files,
+            backends=options.backend,
+            threads=options.threads,
+            sustained_minutes=options.sustained or 0.0,
+            quick=options.quick,
+            tell=show_address,
+        )
     if options.on is not None:
-        if delegate is not None:
-            raise ValueError("--delegate is a library of this machine: leave out --on")
         return verbs.bench_on(
             options.files,
             options.on,

@@ -37,10 +37,13 @@ def parse_log(
     timings, runs = _TIMINGS.search(text), _RUNS.findall(text)
     if timings is None or not runs:
         return None
-    load_ms, first_ms, mean_ms = (float(found) / 1e3 for found in timings.groups())
     count, *times = runs[-1]  # those before it are the warm-up
-    min_ms, max_ms, std_ms = (float(found) / 1e3 for found in times)
     taken, peak = _TAKEN.search(text), _PEAK.search(text)
+    try:
+        load_ms, first_ms, mean_ms, min_ms, max_ms, std_ms = (float(x) / 1e3 for x in (*timings.groups(), *times))
+        peak_bytes = None if peak is None else round(float(peak[1]) * 2**20)
+    except (ValueError, OverflowError):  # what looks like a number and is none, such as 1e
+        return None
     return OnAndroid(
         model=model,
         path=path,
@@ -58,7 +61,7 @@ def parse_log(
         n=int(count),
         nodes=None if taken is None else int(taken[2]),
         delegated_nodes=None if taken is None else int(taken[1]),
-        peak_memory_bytes=None if peak is None else round(float(peak[1]) * 2**20),
+        peak_memory_bytes=peak_bytes,
         ops=_read_ops(text),
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from edgesdk import codeccommands, generativecommands, runapp
+from edgesdk import codeccommands, generativecommands, phonecommands, runapp, scalecommands
 from edgesdk.choice import name_place, name_runtime
 from edgesdk.errors import EdgeSDKError
 from edgesdk.generation import is_generated
@@ -71,6 +71,7 @@ def train(options: argparse.Namespace) -> int:
         weights=options.weights,
         init_from=options.init_from,
         resume=options.resume,
+        team=scalecommands.make_team(options),
         out=options.out,
         quiet=options.quiet,
     )
@@ -149,7 +150,7 @@ def verify(options: argparse.Namespace) -> int:
     """`edgesdk verify`: exit code 1 where an output differs."""
     from edgesdk import verbs
 
-    result = verbs.verify(options.file, **_backend(options))
+    result = verbs.verify(options.file, **_backend(options), trust=bool(options.trust))
     if options.json:
         _print_json(asdict(result))
     else:
@@ -282,6 +283,7 @@ def _after_stop(options: argparse.Namespace) -> str:
         "train": ": continue with the same command and --resume",
         "convert": ": the same command continues where it stopped",
         "choose": ": the same command continues where it stopped",
+        "pack": ": the same command continues where it stopped",
     }.get(options.verb, "")
 
 
@@ -292,11 +294,14 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "inspect": inspect,
     "bench": bench,
     "choose": choose,
+    "pack": scalecommands.pack,
     "run": run,
     "compress": codeccommands.compress,
     "decompress": codeccommands.decompress,
     "generate": generativecommands.generate,
     "augment": generativecommands.augment,
+    "phone": phonecommands.phone,
+    "web": phonecommands.web,
     "doctor": doctor,
 }
 
