@@ -4,10 +4,9 @@
 
 One by one, a network is learned for each of its two cells; the same seed gives the same network, so that it is learned
 once here and its seconds count twice. For the same reason `choose` finds the networks that it learns in full learned
-already, and their seconds count for it, too. What is in --work is not done again: the same command goes on after any
-kill. Costs are processor seconds of all processes, which other work on the machine does not stretch much. Milliseconds
-for the comparison of picks are measured in turns at the end; remove WORK/measured.json and WORK/choose/work/*.json to
-measure again on a quieter machine.
+already, and files that are equal to the last bit measured already; their seconds count for it, too. What is in --work
+is not done again: the same command goes on after any kill. Costs are processor seconds of all processes, which other
+work on the machine does not stretch much.
 """
 
 import argparse
@@ -33,8 +32,9 @@ from edgesdk.choosing import choose
 from edgesdk.measurement import Measurement
 from edgesdk.progress import remark
 from edgesdk.recipe import Precision
+from edgesdk.report import Report, write_report
 from edgesdk.spec import ModelSpec, make_spec
-from edgesdk.workshop import recipe_of
+from edgesdk.workshop import MEASURED, recipe_of
 from edgesdk_device.board import board_name
 from edgesdk_train.shelf import pick_weights
 
@@ -173,7 +173,7 @@ def read_cells(options: argparse.Namespace) -> dict[ModelSpec, dict[str, Any]]:
 
 
 def measure(options: argparse.Namespace) -> None:
-    """Measure all files of the exhaustive grid in turns."""
+    """Measure all files of the exhaustive grid in turns; `choose` makes the same files and finds them measured."""
     files = {
         f"{spec.name} {precision}": options.work / "cells" / f"{spec.name}_{precision}.tflite"
         for spec in read_cells(options)
@@ -181,6 +181,7 @@ def measure(options: argparse.Namespace) -> None:
     }
     rows = verbs.bench(list(files.values()), backends=["litert"], threads=[1], quick=True, quiet=False)
     times = {name: row.invoke_ms.p90 for name, row in zip(files, rows, strict=True) if isinstance(row, Measurement)}
+    write_report(make_folder(options.work / "choose/work") / f"quick_here_{MEASURED}", Report(rows=rows))
     write_text(options.work / "measured.json", json.dumps(times, indent=1))
 
 
@@ -236,7 +237,9 @@ def show(options: argparse.Namespace) -> None:
         parts += [json.loads(path.read_bytes()) for path in (options.work / "choose").glob(f"spent_{label}_*.json")]
         learned |= {item["name"].split()[0] for item in chosen["candidates"] if item["stage"] == "measured"}
         cpu_s = sum(part["cpu_s"] for part in parts)
-        cpu_s += sum(value["learn"]["cpu_s"] for spec, value in cells.items() if spec.name in learned)
+        found = [value for spec, value in cells.items() if spec.name in learned]
+        cpu_s += sum(value["learn"]["cpu_s"] for value in found)
+        cpu_s += sum(value[precision]["measure"]["cpu_s"] for value in found for precision in PRECISIONS)
         best, _ = pick(candidates, Limits(budget_ms=budget))
         taken = by_name[chosen["pick"]["name"]]
         points, ratio = 100 * ((best.top1 or 0) - (taken.top1 or 0)), (taken.ms or 0) / (best.ms or 1)

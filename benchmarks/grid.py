@@ -192,7 +192,7 @@ def main() -> None:
         what = "Keras' published weights as they are, learned at the size in brackets; of width 0.5 there are none here"
     else:
         cells = learned(options.work)
-        what = "fine-tuned from Keras' published weights, width 0.5 cut from 0.75"
+        what = "Fine-tuned from Keras' published weights, width 0.5 cut from 0.75"
     if not options.only_convert:
         publish(options.data, cells, measure(cells), what)
 
