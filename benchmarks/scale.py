@@ -1,4 +1,4 @@
-"""What a grid, a team and shards cost on a cluster: one worker against two, one of them killed, all against this process.
+"""What a grid, a team and shards cost on a cluster: two workers against one, and against this process.
 
 python benchmarks/scale.py [--shared DIR] [--work DIR] [--only pack,team,local,one,two,killed]
 
@@ -222,7 +222,7 @@ def write_grid_table(facts: dict[str, Any], work: Path) -> None:
     head = (
         "where",
         "seconds",
-        "times faster than one worker",
+        "times as fast as one worker",
         "of both CPUs taken by others",
         "files equal to local's",
     )

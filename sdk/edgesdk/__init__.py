@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from edgesdk.packing import Packed as Packed
     from edgesdk.packing import pack as pack
     from edgesdk.preprocess import ImageInput as ImageInput
+    from edgesdk.rayengine import RayEngine as RayEngine
+    from edgesdk.rayteam import RayTeam as RayTeam
     from edgesdk.results import Check as Check
     from edgesdk.results import Classification as Classification
     from edgesdk.results import Verified as Verified
@@ -88,6 +90,8 @@ _HOMES = {
     "ModelSpec": "edgesdk.spec",
     "Notice": "edgesdk_device.cameras",
     "Packed": "edgesdk.packing",
+    "RayEngine": "edgesdk.rayengine",
+    "RayTeam": "edgesdk.rayteam",
     "Run": "edgesdk.runfolder",
     "Stream": "edgesdk_device.stream",
     "Verified": "edgesdk.results",
