@@ -2,10 +2,14 @@
 
     python benchmarks/soak.py model.tflite                       an hour, with a video made for it
     python benchmarks/soak.py model.tflite --source video.mp4 --minutes 5
+    python benchmarks/soak.py model.tflite --mqtt --fps 10       with a broker that is away a part of the time
 
 The app runs as users run it, in a process of its own. One viewer watches all the time, another comes and goes every few
 seconds. Each minute's memory, threads, descriptors, rate and age go to benchmarks/results/<board>/soak.json and .md.
-Exit code 1 if memory grew by 2 % or more after the first minutes, or if threads or descriptors were left over.
+With --mqtt every decided event goes to a real mosquitto, too, which is away for a tenth of the time; what it told a
+listener is compared with the file of events (soak_broker.json and .md).
+Exit code 1 if memory grew by 2 % or more after the first minutes, if threads or descriptors were left over, or if an
+event was lost.
 """
 
 import argparse
@@ -17,12 +21,13 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import cv2
+from broker import Broker, written
 from results import save
 
 from edgesdk.contract import blocks_frame
@@ -32,6 +37,7 @@ from edgesdk_device.board import board_name
 SAMPLE_S = 1.0
 GUEST_EVERY_S = 4.0
 GUEST_STAYS_S = 0.5
+AWAY = 0.1  # of the time between two restarts of the broker
 LARGEST_GROWTH = 0.02
 IN_FLIGHT = 2  # descriptors: the guest and the question for the pace come and go
 
@@ -48,7 +54,9 @@ def make_video(path: Path) -> Path:
 
 
 @contextlib.asynccontextmanager
-async def running_app(model: str, source: str, folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+async def running_app(
+    model: str, source: str, folder: Path, *, fps: float = 30, more: Sequence[str] = ()
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """The running app and the address of its page."""
     command = [
         sys.executable,
@@ -61,7 +69,8 @@ async def running_app(model: str, source: str, folder: Path) -> AsyncIterator[tu
         "--paced",
         "--loop",
         "--fps",
-        "30",
+        str(fps),
+        *more,
     ]
     command += ["--serve", "0", "--events", str(folder / "events.jsonl"), "--events-mb", "1"]
     process = await asyncio.create_subprocess_exec(
@@ -113,11 +122,20 @@ def held(pid: int) -> dict[str, int]:
     }
 
 
-async def soak(model: str, source: str, minutes: float, folder: Path) -> list[dict[str, Any]]:
+async def soak(
+    model: str, source: str, minutes: float, folder: Path, *, fps: float = 30, broker: Broker | None = None
+) -> list[dict[str, Any]]:
     """One row a minute: the median of what the process held, and its pace; with less than five, ten rows in all."""
+    more = [] if broker is None else ["--mqtt", broker.url, "--decided", "--threshold", "0", "--votes", "1/1"]
     row_s = 60.0 if minutes >= 5 else minutes * 60 / 10
     rows: list[dict[str, Any]] = []
-    async with running_app(model, source, folder) as (process, address), aiohttp.ClientSession() as session:
+    async with (
+        running_app(model, source, folder, fps=fps, more=more) as (process, address),
+        aiohttp.ClientSession() as session,
+    ):
+        trouble = None
+        if broker is not None:
+            trouble = asyncio.create_task(broker.come_and_go(5 * row_s, 5 * row_s * AWAY))
         watching = asyncio.create_task(watch(session, address, 1e9))
         guest = asyncio.create_task(come_and_go(session, address))
         start = time.monotonic()
@@ -136,6 +154,9 @@ async def soak(model: str, source: str, minutes: float, folder: Path) -> list[di
                 raise SystemExit("a viewer was thrown out")
         watching.cancel()
         guest.cancel()
+        if trouble is not None:
+            trouble.cancel()
+            await asyncio.sleep(5)  # it is back, and what waited is on its way
     if process.returncode != 0:
         raise SystemExit(f"the app ended with code {process.returncode}")
     return rows
@@ -171,6 +192,15 @@ def as_markdown(rows: list[dict[str, Any]], result: dict[str, Any]) -> str:
         f"{100 * LARGEST_GROWTH:g} %), {result['threads_left']:g} threads and {result['descriptors_left']:g} "
         "descriptors were left over.",
         "",
+        *(
+            [
+                f"The broker was away {result['restarts']} times, for {100 * AWAY:g} % of the time: of "
+                f"{result['events']} events {result['lost']} were lost, {result['twice']} came twice.",
+                "",
+            ]
+            if "events" in result
+            else []
+        ),
         "| minute | RSS MB | threads | descriptors | frames/s | age p50 ms | p95 ms | dropped |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
@@ -188,17 +218,30 @@ def main() -> int:
     parser.add_argument("--source", help="a video file (default: one is made)")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--dry", action="store_true", help="print the result as JSON, write nothing")
+    parser.add_argument("--fps", type=float, default=30, help="frames a second (default 30)")
+    parser.add_argument("--mqtt", action="store_true", help="publish to a broker that is away a part of the time")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
+    events: dict[str, int] = {}
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         source = options.source or str(make_video(folder / "blocks.avi"))
-        rows = asyncio.run(soak(options.model, source, options.minutes, folder))
-    result = judge(rows)
+        broker = stack.enter_context(Broker(folder)) if options.mqtt else None
+        rows = asyncio.run(soak(options.model, source, options.minutes, folder, fps=options.fps, broker=broker))
+        if broker is not None:
+            time.sleep(2)
+            happened = written(folder / "events.jsonl")
+            lost = happened - set(broker.heard)
+            events = {"events": len(happened), "lost": len(lost), "restarts": broker.restarts}
+            events["twice"] = sum(count - 1 for count in broker.heard.values())
+            remark(f"lost: {sorted(lost)[:5]}", quiet=not lost)
+    result = judge(rows) | events
+    result["ok"] = result["ok"] and not events.get("lost") and bool(events.get("events", True))
+    name = "soak_broker" if options.mqtt else "soak"
     if options.dry:
         print(json.dumps({**result, "rows": rows}))
     else:
-        save("soak.json", json.dumps({"board": board_name(), **result, "rows": rows}, indent=1))
-        save("soak.md", as_markdown(rows, result))
+        save(f"{name}.json", json.dumps({"board": board_name(), **result, "rows": rows}, indent=1))
+        save(f"{name}.md", as_markdown(rows, result))
     return 0 if result["ok"] else 1
 
 

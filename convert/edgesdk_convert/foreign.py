@@ -38,7 +38,8 @@ from edgesdk_convert.rebuild import ends_in_softmax, rebuild, same_answers
 from edgesdk_convert.runtimes import check_operations
 from edgesdk_convert.untrusted import check_keras_config
 from edgesdk_convert.worker import run_job, shared_worker
-from edgesdk_device.backends import open_backend
+from edgesdk_device.backends import first_backend, open_backend
+from edgesdk_device.firstrun import run_first
 
 Kind = Literal["keras", "keras3", "savedmodel", "tflite"]
 #: What a network expects for a byte -> (mean, std) of `ImageInput`.
@@ -91,7 +92,7 @@ def read_foreign(
     if kind == "tflite":
         file = modelfile.read(path)
         contract = file.contract
-        float_file, shape, parameters = _float_tflite(path, file.content, res)
+        float_file, shape, parameters = _float_tflite(path, file.content, res, trust)
         image_input = contract.input if contract else _fed(shape, values, False, resize, quiet=quiet)
         network = Network(
             float_file=float_file,
@@ -160,10 +161,8 @@ def _read_keras(path: Path) -> tuple[str, Any]:
             for name in ("config.json", "metadata.json"):
                 if name not in archive.namelist():
                     raise ModelFileError(f"{path} is no Keras file, it holds no {name}: save the whole model")
-            if archive.getinfo("config.json").file_size > LARGEST_CONFIG_BYTES:
-                raise ModelFileError(
-                    f"{path} has a config.json of over {LARGEST_CONFIG_BYTES >> 20} MiB: it is damaged"
-                )
+                if archive.getinfo(name).file_size > LARGEST_CONFIG_BYTES:
+                    raise ModelFileError(f"{path} has a {name} of over {LARGEST_CONFIG_BYTES >> 20} MiB: it is damaged")
             version = json.loads(archive.read("metadata.json")).get("keras_version", "2")
             return str(version), json.loads(archive.read("config.json"))
     except ModelFileError:
@@ -286,7 +285,7 @@ def _rebuilt(
     return replace(known, answer=network.answer, parameters=network.parameters)
 
 
-def _float_tflite(path: Path, content: bytes, res: int | None) -> tuple[bytes, tuple[int, ...], int]:
+def _float_tflite(path: Path, content: bytes, res: int | None, trust: bool) -> tuple[bytes, tuple[int, ...], int]:
     """A float .tflite with a batch of 1, its image's (height, width, channels), and how many numbers it holds."""
     from ai_edge_litert import schema_py_generated as schema
 
@@ -318,6 +317,8 @@ def _float_tflite(path: Path, content: bytes, res: int | None) -> tuple[bytes, t
     check_finite(path, arrays)
     parameters = sum(array.size for _, array in arrays)
     if all(tensor.shapeSignature is None for tensor in graph.tensors):
+        if not trust:
+            run_first(content, path, first_backend())
         return content, shape, parameters
     for tensor in graph.tensors:
         if tensor.shapeSignature is not None:
@@ -325,7 +326,7 @@ def _float_tflite(path: Path, content: bytes, res: int | None) -> tuple[bytes, t
             tensor.shapeSignature = None
     fixed = pack_model(tree)
     try:
-        open_backend(fixed).close()
+        open_backend(fixed).close() if trust else run_first(fixed, path, first_backend())
     except BackendError as error:
         raise ConversionError(
             f"{path} has a batch of any size that cannot be fixed to 1 ({error}): export it with a batch of 1"

@@ -16,6 +16,7 @@ from edgesdk.preprocess import fit_frame, read_photo, to_tensor, value_table
 from edgesdk.results import Classification, Verified
 from edgesdk_device.auto import choose
 from edgesdk_device.backends import Backend, Delegate, open_backend
+from edgesdk_device.firstrun import run_first
 
 
 class Model:
@@ -27,6 +28,7 @@ class Model:
         threads: CPU threads; None for as many as make it fastest.
         delegate: an external delegate, which takes over what it can.
         quiet: no remark on stderr when something is measured first.
+        trust: run a file that this machine does not know without trying it apart first (`firstrun`).
 
     What is left open ("auto", None) is measured once, the fastest that gives the golden outputs is taken and
     remembered for this file on this board: `choice` says what and why.
@@ -44,12 +46,15 @@ class Model:
         threads: int | None = None,
         delegate: Delegate | None = None,
         quiet: bool = True,
+        trust: bool = False,
     ) -> None:
         file = modelfile.read(path)
         self.contract: Contract = file.required_contract()
         self._require_kind(path)
         self.sha256 = file.sha256
         self.choice = choose(file, backend, threads, delegate, quiet=quiet)
+        if not (trust or self.choice.tried):  # what was tried ran apart
+            run_first(file.content, file.path, self.choice.backend, self.choice.threads, delegate)
         try:
             self.backend: Backend = open_backend(file.content, self.choice.backend, self.choice.threads, delegate)
         except BackendError:  # what was remembered may be gone by now, such as the driver of a GPU
@@ -167,8 +172,9 @@ class Classifier(Model):
         threads: int | None = None,
         delegate: Delegate | None = None,
         quiet: bool = True,
+        trust: bool = False,
     ) -> None:
-        super().__init__(path, backend=backend, threads=threads, delegate=delegate, quiet=quiet)
+        super().__init__(path, backend=backend, threads=threads, delegate=delegate, quiet=quiet, trust=trust)
         if delegate is not None or self.backend.family != "cpu":  # a CPU's numbers were proved with the file
             self.require_agreement()
         self.labels = self.contract.output.labels

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from edgesdk import modelfile
+from edgesdk.bounded import SETTINGS_BYTES, read_bounded
 from edgesdk.contract import decode_value
 from edgesdk.errors import EdgeSDKError, MeasurementError, NothingMeasuredError
 from edgesdk.measurement import Measurement, Refused
@@ -52,7 +53,7 @@ def read_fleet(path: Path | str) -> dict[str, Device]:
     """
     path = Path(path)
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(read_bounded(path, SETTINGS_BYTES).decode())
         devices: dict[str, Any] = tables.pop("devices", {})
         if tables:
             raise ValueError(f"it has {next(iter(tables))!r}")
@@ -64,17 +65,18 @@ def read_fleet(path: Path | str) -> dict[str, Device]:
         found = {name: decode_value(Device, table, f"devices.{name}") for name, table in devices.items()}
     except OSError as error:
         raise MeasurementError(f"cannot read the fleet {path}: {error.strerror}") from error
-    except (ValueError, TypeError, AttributeError) as error:
-        raise MeasurementError(f"{path} is no fleet file ({error}): expected [devices.NAME] with on = ...") from error
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        reason = str(error)[:200]
+        raise MeasurementError(f"{path} is no fleet file ({reason}): expected [devices.NAME] with on = ...") from error
     if not found:
         raise MeasurementError(f"{path} names no device: expected [devices.NAME] with on = 'user@host' or 'here'")
     return found
 
 
 def bench_fleet(
-    paths: Sequence[Path], devices: dict[str, Device], *, quick: bool, quiet: bool
+    paths: Sequence[Path], devices: dict[str, Device], extra: Extra, *, quick: bool, quiet: bool
 ) -> list[Measurement | Refused]:
-    """Every file on every device; one that is lost is a row with its reason.
+    """Every file on every device; one that is lost is a row with its reason. `extra` names no data.
 
     Raises:
         ModelFileError: if a file is missing or damaged.
@@ -83,21 +85,32 @@ def bench_fleet(
     for path in paths:
         modelfile.read(path).required_contract()
     with ThreadPoolExecutor(len(devices)) as pool:
-        answers = pool.map(lambda item: _ask(paths, *item, quick=quick, quiet=quiet), devices.items())
+        answers = pool.map(lambda item: _ask(paths, extra, *item, quick=quick, quiet=quiet), devices.items())
         rows = [row for answer in answers for row in answer]
     if all(isinstance(row, Refused) for row in rows):
         raise NothingMeasuredError(rows)
     return rows
 
 
-def _ask(paths: Sequence[Path], name: str, device: Device, *, quick: bool, quiet: bool) -> list[Measurement | Refused]:
+def _ask(
+    paths: Sequence[Path], extra: Extra, name: str, device: Device, *, quick: bool, quiet: bool
+) -> list[Measurement | Refused]:
     threads = [count or None for count in device.threads]
     try:
         if device.on == HERE:
-            rows = measure_all(paths, device.backends, threads, extra=Extra(), quick=quick, quiet=True)
+            rows = measure_all(paths, device.backends, threads, extra=extra, quick=quick, quiet=True)
             return [replace(row, place=name) for row in rows]
         host = Host(address=device.on, command=device.command, name=name)
-        return bench_on(paths, host, backends=device.backends, threads=threads, quick=quick, quiet=quiet)
+        return bench_on(
+            paths,
+            host,
+            backends=device.backends,
+            threads=threads,
+            source=extra.source,
+            sustained_minutes=extra.sustained_minutes,
+            quick=quick,
+            quiet=quiet,
+        )
     except EdgeSDKError as error:
         return [
             Refused(

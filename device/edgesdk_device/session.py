@@ -129,7 +129,10 @@ def read_background(contract: Contract) -> Pixels | None:
     assert contract.codec is not None
     if not contract.codec.background:
         return None
-    frame = decode_photo(base64.b64decode(contract.codec.background))
+    try:
+        frame = decode_photo(base64.b64decode(contract.codec.background))
+    except ValueError:
+        frame = None
     if frame is None:
         raise ModelFileError("the background in the codec's contract does not decode: the file is damaged")
     return frame

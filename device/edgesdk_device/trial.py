@@ -16,8 +16,9 @@ from edgesdk.choice import Trial, name_runtime
 from edgesdk.contract import decode_value
 from edgesdk.errors import BackendError
 from edgesdk_device.apart import Apart, answer_apart
-from edgesdk_device.backends import Delegate
+from edgesdk_device.backends import BACKENDS, Delegate
 from edgesdk_device.classifier import Model
+from edgesdk_device.firstrun import confine
 
 MEASURE_S = 0.5
 BLOCK_S = 0.02
@@ -116,9 +117,10 @@ class _Process:
         return self._block() if contender is None else self._open(path, **contender)
 
     def _open(self, path: str, backend: str, threads: int, delegate: dict[str, Any] | None, timeout_s: float) -> Trial:
-        self.model = Model(
-            path, backend=backend, threads=threads, delegate=None if delegate is None else Delegate(**delegate)
-        )
+        if BACKENDS[backend].family == "cpu" and delegate is None:
+            confine(Path(path).stat().st_size)
+        added = None if delegate is None else Delegate(**delegate)
+        self.model = Model(path, backend=backend, threads=threads, delegate=added, trust=True)
         result = self.model.verify()  # its last input stays, for the blocks
         return Trial(
             backend=backend,

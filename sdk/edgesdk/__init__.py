@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from edgesdk.modelfile import ModelFile as ModelFile
     from edgesdk.packing import Packed as Packed
     from edgesdk.packing import pack as pack
+    from edgesdk.phoneverbs import bench_phone as bench_phone
+    from edgesdk.phoneverbs import build_site as build_site
+    from edgesdk.phoneverbs import phone as phone
     from edgesdk.preprocess import ImageInput as ImageInput
     from edgesdk.rayengine import RayEngine as RayEngine
     from edgesdk.rayteam import RayTeam as RayTeam
@@ -100,6 +103,8 @@ _HOMES = {
     "bench_android": "edgesdk.verbs",
     "bench_fleet": "edgesdk.verbs",
     "bench_on": "edgesdk.verbs",
+    "bench_phone": "edgesdk.phoneverbs",
+    "build_site": "edgesdk.phoneverbs",
     "choose": "edgesdk.verbs",
     "compress": "edgesdk.codecverbs",
     "convert": "edgesdk.verbs",
@@ -111,6 +116,7 @@ _HOMES = {
     "inspect_run": "edgesdk.verbs",
     "open_source": "edgesdk_device.cameras",
     "pack": "edgesdk.packing",
+    "phone": "edgesdk.phoneverbs",
     "run": "edgesdk.verbs",
     "train": "edgesdk.verbs",
     "train_codec": "edgesdk.codecverbs",

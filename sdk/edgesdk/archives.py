@@ -23,6 +23,7 @@ from edgesdk.photo import Photo
 SPLITS = ("train", "val", "test")
 LARGEST_BYTES = 2 * 2**30  # unpacked: it is held in memory
 LARGEST_LABEL = 100_000
+MOST_MEMBERS = 2**20
 TAR_NAME = re.compile(r"\.(tar|tar\.gz|tgz|tar\.bz2|tar\.xz)$")
 SPLIT_TAR_NAME = re.compile(rf"(?:.*[._-])?({'|'.join(SPLITS)})(?:{TAR_NAME.pattern[:-1]})$")
 
@@ -86,8 +87,9 @@ def read_npz(path: Path) -> Listed:
                 for item in file.infolist()
                 if re.fullmatch(rf"(?:[xy]_(?:{'|'.join(SPLITS)})|classes)\.npy", item.filename)
             }
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise DataError(f"{path} is no whole .npz ({error}), expected what numpy.savez writes") from error
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise DataError(f"{path} is no whole .npz ({reason}), expected what numpy.savez writes") from error
     found: list[tuple[str, npt.NDArray[Any], npt.NDArray[Any]]] = []
     for split in SPLITS:
         if f"x_{split}" in arrays:
@@ -160,7 +162,10 @@ def _members(path: Path) -> list[tuple[tuple[str, ...], bytes]]:
     found: list[tuple[tuple[str, ...], bytes]] = []
     try:
         with _unpacked(path) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
-            for member in tar:
+            for number, member in enumerate(tar):
+                tar.members = []  # type: ignore[attr-defined] # it would keep all of them
+                if number >= MOST_MEMBERS:
+                    raise DataError(f"{path} holds more than {MOST_MEMBERS} files: unpack it into a folder")
                 parts = tuple(part for part in PurePosixPath(member.name).parts if part != ".")
                 if ".." in parts or parts[:1] == ("/",) or not all(part.isprintable() for part in parts):
                     raise DataError(f"{path} names {member.name[:80]!r}, expected names of class folders and photos")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from edgesdk import codeccommands, generativecommands, runapp, scalecommands
+from edgesdk import codeccommands, generativecommands, phonecommands, runapp, scalecommands
 from edgesdk.choice import name_place, name_runtime
 from edgesdk.errors import EdgeSDKError
 from edgesdk.generation import is_generated
@@ -151,7 +151,7 @@ def verify(options: argparse.Namespace) -> int:
     """`edgesdk verify`: exit code 1 where an output differs."""
     from edgesdk import verbs
 
-    result = verbs.verify(options.file, **_backend(options))
+    result = verbs.verify(options.file, **_backend(options), trust=bool(options.trust))
     if options.json:
         _print_json(asdict(result))
     else:
@@ -301,6 +301,8 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "decompress": codeccommands.decompress,
     "generate": generativecommands.generate,
     "augment": generativecommands.augment,
+    "phone": phonecommands.phone,
+    "web": phonecommands.web,
     "doctor": doctor,
 }
 

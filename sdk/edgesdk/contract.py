@@ -24,6 +24,7 @@ from edgesdk.spec import ModelSpec
 
 FORMAT = 1
 LARGEST_JSON_BYTES = 16 * 2**20
+MOST_VALUES, MOST_OBJECTS = 2**20, 2**12  # in one list
 
 T = TypeVar("T")
 Fraction = float  # a name of its own, because a field below is called float
@@ -162,14 +163,20 @@ class Golden:
         """The input as a BGR frame, uint8 [height, width, 3]."""
         if self.generator == "blocks":
             return blocks_frame(self.seed, image_input.height, image_input.width)
-        frame = decode_photo(base64.b64decode(self.png))
+        try:
+            frame = decode_photo(base64.b64decode(self.png))
+        except ValueError:
+            frame = None
         if frame is None:
             raise ModelFileError("a golden picture in the contract does not decode: the file is damaged")
         return frame
 
     def expected(self) -> npt.NDArray[np.float32]:
         """The expected output, float32 [outputs]."""
-        return np.frombuffer(base64.b64decode(self.output), "<f4").astype(np.float32)
+        try:
+            return np.frombuffer(base64.b64decode(self.output), "<f4").astype(np.float32)
+        except ValueError as error:
+            raise ModelFileError(f"a golden output in the contract does not decode ({error})") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,7 +253,7 @@ def from_json(text: str | bytes) -> Contract:
     try:
         contract: Contract = decode_value(Contract, data, "contract")
     except (ValueError, OverflowError) as error:
-        raise ModelFileError(f"the contract in the file is not valid: {error}") from error
+        raise ModelFileError(f"the contract in the file is not valid: {str(error)[:300]}") from error
     if contract.spec and contract.output.labels and len(contract.output.labels) != contract.spec.classes:
         raise ModelFileError(
             f"the contract has {len(contract.output.labels)} labels for {contract.spec.classes} classes: "
@@ -262,23 +269,34 @@ def decode_value(kind: Any, value: Any, where: str) -> Any:
         ValueError: names the field, what was found and what was expected.
     """
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if (
+        isinstance(value, list | dict)
+        and inner
+        and len(value) > (most := _most_entries(inner[0 if origin is tuple else -1]))
+    ):
+        raise ValueError(f"{where} has {len(value)} entries, expected at most {most}")
     if is_dataclass(kind) and isinstance(kind, type):
         return _decode_dataclass(kind, value, where)
     if origin is tuple and isinstance(value, list):
         return tuple(decode_value(inner[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     if origin is dict and isinstance(value, dict):
-        return {key: decode_value(inner[1], item, f"{where}.{key}") for key, item in value.items()}
+        return {key: decode_value(inner[1], item, f"{where}.{key[:40]}") for key, item in value.items()}
     if origin is types.UnionType:
         return None if value is None else decode_value(inner[0], value, where)
     if origin is Literal:
         if value in inner:
             return value
-        raise ValueError(f"{where} is {value!r}, expected one of {', '.join(map(repr, inner))}")
+        raise ValueError(f"{where} is {str(value)[:40]!r}, expected one of {', '.join(map(repr, inner))}")
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return float(value)
     if kind in (int, str, bool) and type(value) is kind:
         return value
     raise ValueError(f"{where} is {str(value)[:40]!r}, expected {getattr(kind, '__name__', kind)}")
+
+
+def _most_entries(kind: Any) -> int:
+    """What a list of this type may hold: more would only be there to take time."""
+    return MOST_VALUES if kind in (int, float, str) else MOST_OBJECTS
 
 
 def _decode_dataclass(kind: type[T], value: Any, where: str) -> T:

@@ -7,7 +7,6 @@ and `digits`, the 1,797 handwritten digits of Alpaydin and Kaynak (UCI) that com
 """
 
 import contextlib
-import csv
 import hashlib
 import math
 from collections import defaultdict
@@ -21,8 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesdk import digits, latepixels
-from edgesdk.archives import SPLITS, is_tar, read_npz, read_tars, split_tars
+from edgesdk.archives import LARGEST_LABEL, SPLITS, is_tar, read_npz, read_tars, split_tars
+from edgesdk.bounded import read_bounded
 from edgesdk.errors import DataError
+from edgesdk.labelscsv import read_labels_csv
 from edgesdk.photo import Photo, Span
 from edgesdk.preprocess import ImageInput, Pixels, fit_frame
 from edgesdk.progress import progress, remark
@@ -30,7 +31,7 @@ from edgesdk.quiet import captured_output
 from edgesdk.shards import MANIFEST_FILE, read_shards
 
 TEST_SHARE, VAL_SHARE = 0.2, 0.1
-LARGEST_CSV_BYTES = 64 * 2**20
+LARGEST_LABELS_BYTES = 16 * 2**20
 COLORS_SEEN_IN = 24  # photos
 
 
@@ -100,7 +101,7 @@ def read_dataset(source: Path | str) -> Dataset:
     if archive:
         classes, files = read_npz(folder) if folder.suffix == ".npz" else read_tars({"": folder})
     elif (folder / "labels.csv").is_file() and (folder / "images").is_dir():
-        classes, synsets, files = _read_labels_csv(folder)
+        classes, synsets, files = read_labels_csv(folder)
     elif _class_names(folder / "train"):
         classes = _class_names(folder / "train")
         files = []
@@ -155,12 +156,14 @@ def read_labels(path: Path | str) -> tuple[str, ...]:
         DataError: if it cannot be read, or has no lines.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_bounded(path, LARGEST_LABELS_BYTES).decode()
+    except OSError as error:
+        raise DataError(f"cannot read the labels in {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
         raise DataError(f"cannot read the labels in {path}: {error}") from error
-    labels = tuple(line.strip() for line in lines if line.strip())
-    if not labels:
-        raise DataError(f"{path} is empty, expected one label a line")
+    labels = tuple(line.strip() for line in text.splitlines() if line.strip())
+    if not 0 < len(labels) <= LARGEST_LABEL:
+        raise DataError(f"{path} has {len(labels)} lines, expected one label a line, at most {LARGEST_LABEL}")
     return labels
 
 
@@ -170,13 +173,15 @@ def name_classes(dataset: Dataset, labels: Sequence[str]) -> Dataset:
     Raises:
         DataError: if a class of the photos is not among them.
     """
-    unknown = [name for name in dataset.classes if name not in labels]
+    known = set(labels)
+    unknown = [name for name in dataset.classes if name not in known]
     if unknown:
         raise DataError(
             f"{dataset.name} has a class {unknown[0]!r} that is none of the network's {len(labels)} labels: name the "
             "folders after them"
         )
-    index = [list(labels).index(name) for name in dataset.classes]
+    place = {name: index for index, name in reversed(list(enumerate(labels)))}
+    index = [place[name] for name in dataset.classes]
     photos = tuple(replace(photo, label=index[photo.label]) for photo in dataset.photos)
     return replace(dataset, classes=tuple(labels), photos=photos)
 
@@ -344,53 +349,3 @@ def _class_files(folder: Path, classes: Iterable[str], split: str) -> list[Photo
             raise DataError(f"class {name!r} has no photos in {folder}: add some or remove the folder")
         photos += [Photo(path=path, label=index, split=split) for path in files]
     return photos
-
-
-def _read_labels_csv(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...], list[Photo]]:
-    rows = _read_csv(folder / "labels.csv", ("file", "class_index", "label"))
-    named = rows
-    if (folder / "classes.csv").is_file():
-        named = _read_csv(folder / "classes.csv", ("class_index", "label"))
-    labels: dict[int, str] = {}
-    synsets: dict[int, str] = {}
-    try:
-        for row in named:
-            labels[int(row["class_index"])] = row["label"]
-            synsets[int(row["class_index"])] = row.get("synset") or ""
-        photos = []
-        for row in rows:
-            path = folder / "images" / row["file"]
-            if not path.resolve().is_relative_to((folder / "images").resolve()):
-                raise DataError(f"labels.csv names {row['file']!r}, which is outside {folder / 'images'}")
-            if not path.is_file():
-                raise DataError(f"labels.csv names {row['file']!r}, which is not in {folder / 'images'}")
-            photos.append(Photo(path=path, label=int(row["class_index"]), split=row.get("split") or ""))
-    except ValueError as error:
-        raise DataError(f"{folder / 'labels.csv'} has a class_index that is not a whole number ({error})") from error
-    if sorted(labels) != list(range(len(labels))):
-        raise DataError(f"{folder}: class_index must count 0, 1, 2, ... without gaps, found up to {max(labels)}")
-    if any(photo.label not in labels for photo in photos):
-        raise DataError(f"{folder / 'labels.csv'} has a class_index that classes.csv does not name")
-    order = range(len(labels))
-    return (
-        tuple(labels[i] for i in order),
-        tuple(synsets[i] for i in order) if all(synsets.values()) else (),
-        photos,
-    )
-
-
-def _read_csv(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
-    if path.stat().st_size > LARGEST_CSV_BYTES:
-        raise DataError(f"{path} is larger than {LARGEST_CSV_BYTES >> 20} MiB, too large for a list of labels")
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in columns if name not in (reader.fieldnames or ())]
-            if missing:
-                raise DataError(f"{path} has no column {missing[0]!r}, expected {', '.join(columns)}")
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"cannot read {path}: {error}") from error
-    if not rows or any(row[name] is None for row in rows for name in columns):
-        raise DataError(f"{path} has no rows, or a row that is too short")
-    return rows

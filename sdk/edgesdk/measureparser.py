@@ -39,14 +39,21 @@ def add_bench(command: argparse.ArgumentParser) -> None:
         "--on",
         metavar="HOST",
         type=_place,
-        help="measure on USER@HOST over OpenSSH (EDGESDK_SSH names another ssh command), or on the Android device "
+        help="measure on USER@HOST over OpenSSH (EDGESDK_SSH names another ssh command), in a phone's browser: phone "
+        "(--backend litertjs-wasm, litertjs-webgpu), or on the Android device "
         "adb:SERIAL with its benchmark_model, --backend litert, litert-gpu or nnapi (not verified on hardware)",
     )
     command.add_argument(
         "--fleet", type=Path, metavar="TOML", help="measure on every device of a file at once; see docs/bench.md"
     )
     command.add_argument(
-        "--import", dest="logs", action="append", default=[], type=Path, metavar="LOG", help="a log of benchmark_model"
+        "--import",
+        dest="logs",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="LOG",
+        help="a log of benchmark_model, or its BenchmarkResult as JSON",
     )
     command.add_argument("--report", type=Path, metavar="FILE", help="write .html, .md, .csv or .json")
 

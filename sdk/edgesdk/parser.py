@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from edgesdk import __version__, codeccommands, generativecommands, measureparser, scalecommands
+from edgesdk import __version__, codeccommands, generativecommands, measureparser, phonecommands, scalecommands
 from edgesdk.measureparser import add_delegate, count, words
 from edgesdk.methodsparser import add_methods
 from edgesdk.recipe import RECIPES
@@ -94,7 +94,11 @@ def build_parser() -> argparse.ArgumentParser:
         "first layer scales them, else signed)",
     )
     command.add_argument("--labels", type=Path, metavar="FILE", help="a foreign MODEL's labels, one a line")
-    command.add_argument("--trust", action="store_true", help="run code that a foreign MODEL holds")
+    command.add_argument(
+        "--trust",
+        action="store_true",
+        help="run code that a foreign MODEL holds, and a .tflite that is new here without trying it apart first",
+    )
     command.add_argument(
         "--recipe",
         choices=tuple(RECIPES),
@@ -197,6 +201,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     codeccommands.add_commands(add)
     generativecommands.add_commands(add)
+    phonecommands.add_commands(add)
     scalecommands.add_commands(add, measureparser.size)
 
     command = add("doctor", "say what works here and how to get the rest", "edgesdk doctor model.tflite")
@@ -256,6 +261,9 @@ def _add_backend(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--threads", type=count, default=None, metavar="N", help="CPU threads, or auto: as many as help (default)"
+    )
+    command.add_argument(
+        "--trust", action="store_true", default=None, help="run a FILE that is new here without trying it apart first"
     )
     add_delegate(command)
 

@@ -5,6 +5,7 @@ brings it to the model's size and colour order, still as bytes; a 256-entry `val
 tensor's value. Integer models whose bytes need no change skip the table, so that nothing is computed in float.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +20,12 @@ Pixels = npt.NDArray[np.uint8]
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 LARGEST_PHOTO_BYTES = 256 * 2**20
+MOST_VALUES = 2**26
+LAID_ROWS = 64
+MOST_PIXELS = 2**28  # of a photo: decoded, it takes 0.8 GB
+
+# OpenCV looks at this once, when it is loaded; its own limit is four times as high.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MOST_PIXELS))
 
 
 Resize = Literal["crop", "squash", "letterbox"]
@@ -56,6 +63,8 @@ class ImageInput:
             raise ValueError(f"input size is {self.height}x{self.width}, expected 1 to 4096 pixels a side")
         if self.channels != {"rgb": 3, "gray": 1}.get(self.color, self.channels):
             raise ValueError(f"{self.color} input with {self.channels} channels, expected rgb with 3 or gray with 1")
+        if not 1 <= self.height * self.width * self.channels <= MOST_VALUES:
+            raise ValueError(f"the input is {self.shape}, expected at most {MOST_VALUES >> 20} million values")
         if not self.std > 0:
             raise ValueError(f"std is {self.std}, expected a number above 0")
 
@@ -102,6 +111,8 @@ def decode_photo(data: bytes) -> Pixels | None:
     # libjpeg fills what is missing with grey and reports success: a photo without its end marker is damaged.
     if data[:2] == b"\xff\xd8" and data.rfind(b"\xff\xd9") < len(data) // 2:
         return None
+    if data[:8] == PNG_SIGNATURE and not _png_ends(data):
+        return None
     with_alpha = data[:8] == PNG_SIGNATURE and len(data) > 25 and data[25] in (4, 6)
     try:
         encoded = np.frombuffer(data, np.uint8)
@@ -111,6 +122,16 @@ def decode_photo(data: bytes) -> Pixels | None:
     if frame is None:
         return None
     return _on_white(frame) if with_alpha else np.asarray(frame, np.uint8)
+
+
+def _png_ends(data: bytes) -> bool:
+    """Whether a PNG's parts fit into it, up to the last: OpenCV takes memory for what they say, up to 2 GB."""
+    at = len(PNG_SIGNATURE)
+    while at + 12 <= len(data):
+        if data[at + 4 : at + 8] == b"IEND":
+            return True
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+    return False
 
 
 def fit_frame(frame: npt.NDArray[Any], image_input: ImageInput, out: Pixels | None = None) -> Pixels:
@@ -207,6 +228,13 @@ def to_tensor(
 
 def _on_white(frame: npt.NDArray[Any]) -> Pixels:
     """Lay a decoded PNG with alpha on white; 16-bit channels become 8-bit ones."""
+    laid = np.empty((*frame.shape[:2], 3), np.uint8)
+    for top in range(0, len(frame), LAID_ROWS):  # in between, a row takes many times its bytes
+        laid[top : top + LAID_ROWS] = _rows_on_white(frame[top : top + LAID_ROWS])
+    return laid
+
+
+def _rows_on_white(frame: npt.NDArray[Any]) -> Pixels:
     wide = (frame // 257 if frame.dtype == np.uint16 else frame).astype(np.uint16)
     if wide.ndim == 2:  # grey with alpha, from which this build of OpenCV drops the alpha
         return np.dstack([wide] * 3).astype(np.uint8)

@@ -16,7 +16,7 @@ DECISIONS = {"threshold": "threshold", "none": "none", "cooldown": "cooldown_s",
 CAPTURE = {"fps": "fps", "fourcc": "fourcc", "stall": "stall_s", "paced": "paced", "loop": "loop"}
 SETTINGS = (
     *("source", "backend", "threads", "delegate", "events", "events_mb", "decided", "serve", "viewers", "show"),
-    *("collect", "save_uncertain", "uncertain_mb", "mqtt"),
+    *("trust", "collect", "save_uncertain", "uncertain_mb", "mqtt"),
 )
 
 

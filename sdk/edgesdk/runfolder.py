@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from edgesdk.atomic import write_text
+from edgesdk.bounded import RECORD_BYTES, read_bounded
 from edgesdk.contract import Source, decode_value
 from edgesdk.errors import RunError
 from edgesdk.preprocess import ImageInput
@@ -146,12 +147,14 @@ def read_run(folder: Path | str) -> Run:
     """
     path = Path(folder) / RUN_FILE
     try:
-        data = json.loads(path.read_bytes())
+        data = json.loads(read_bounded(path, RECORD_BYTES))
         run = decode_value(Run, data, "run")
-    except OSError as error:
+    except FileNotFoundError as error:
         raise RunError(f"{folder} is no run folder: it has no {RUN_FILE}; make one with `edgesdk train`") from error
+    except OSError as error:
+        raise RunError(f"cannot read {path} ({error.strerror}): name a run folder of `edgesdk train`") from error
     except (ValueError, RecursionError) as error:
-        raise RunError(f"{path} is damaged ({error}): train again into another folder") from error
+        raise RunError(f"{path} is damaged ({str(error)[:300]}): train again into another folder") from error
     assert isinstance(run, Run)
     return run
 

@@ -163,6 +163,7 @@ def verify(
     backend: str = "auto",
     threads: int | None = None,
     delegate: "Delegate | None" = None,
+    trust: bool = False,
     quiet: bool = True,
 ) -> Verified:
     """Replay the golden outputs of a .tflite on this machine; the arguments are `Classifier`'s.
@@ -178,7 +179,7 @@ def verify(
         return replay_apart(path, backend, name, threads=threads, delegate=delegate)
     from edgesdk_device.classifier import Model
 
-    with Model(path, backend=backend, threads=threads, delegate=delegate, quiet=quiet) as model:
+    with Model(path, backend=backend, threads=threads, delegate=delegate, quiet=quiet, trust=trust) as model:
         return model.verify()
 
 

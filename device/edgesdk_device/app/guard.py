@@ -28,7 +28,7 @@ class Guard:
 
     On loopback everybody on the machine may see the page, but only under a name of loopback: otherwise any web site
     could have its own name point here and read along. Elsewhere a token is asked for, once as `?token=`, from then on
-    a cookie. What changes something or keeps a line open must come from the page itself.
+    a cookie. Everything but the page's own address must be asked for by the page itself, or by what is no browser.
 
     Args:
         host: that the server is bound to.
@@ -47,7 +47,7 @@ class Guard:
         """Let it through to `handler`, or raise the answer that it gets instead."""
         if not self.token and host_name(request.host) not in LOOPBACK:
             raise web.HTTPForbidden(text="This page answers to http://localhost only.\n")
-        if request.path in ("/save", "/live") and not same_origin(request):
+        if request.path != "/" and not same_origin(request):
             raise web.HTTPForbidden(text="This came from another site.\n")
         if not self.token or self._equal(request.cookies.get(self._cookie, "")):
             return await handler(request)

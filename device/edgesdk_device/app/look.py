@@ -32,7 +32,14 @@ class Look(Classifier):
         delegate = None
         if settings.delegate is not None:
             delegate = Delegate(path=settings.delegate, options=settings.delegate_options)
-        super().__init__(path, backend=settings.backend, threads=settings.threads, delegate=delegate, quiet=quiet)
+        super().__init__(
+            path,
+            backend=settings.backend,
+            threads=settings.threads,
+            delegate=delegate,
+            quiet=quiet,
+            trust=settings.trust,
+        )
         self.decisions = settings.decisions
         self._before: npt.NDArray[np.int16] | None = None
         self._awake = 0

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from edgesdk.bounded import SETTINGS_BYTES, read_bounded
 from edgesdk.contract import decode_value
 from edgesdk.errors import AppFileError
 from edgesdk_device.cameras import CaptureOptions
@@ -81,7 +82,7 @@ class AppSettings:
 
     Attributes:
         source, capture: where frames come from, and how it is opened.
-        backend, threads, delegate, delegate_options: what classifies them; see `Classifier`.
+        backend, threads, delegate, delegate_options, trust: what classifies them; see `Classifier`.
         decisions: when a label is there.
         events: file of JSON lines; at most `events_mb` megabytes, then a new one, three old ones are kept.
         decided: no line for each frame there, only what was decided.
@@ -99,6 +100,7 @@ class AppSettings:
     threads: int | None = None
     delegate: str | None = None
     delegate_options: dict[str, str] = field(default_factory=dict)
+    trust: bool = False
     decisions: Decisions = field(default_factory=Decisions)
     events: str | None = None
     events_mb: float = 10.0
@@ -186,10 +188,10 @@ def read_app(path: Path | str, said: Mapping[str, Any] | None = None) -> AppSett
         ValueError: if what was said is not allowed.
     """
     try:
-        found = tomllib.loads(Path(path).read_bytes().decode())
+        found = tomllib.loads(read_bounded(path, SETTINGS_BYTES).decode())
     except OSError as error:
         raise AppFileError(f"cannot read the app file {path}: {error.strerror}") from error
-    except ValueError as error:  # UnicodeDecodeError, TOMLDecodeError
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError, TOMLDecodeError
         raise AppFileError(f"the app file {path} is no TOML: {error}") from error
     try:
         settings_of(found)
@@ -226,7 +228,7 @@ def _check_names(kind: type[AppSettings | Decisions | CaptureOptions], values: M
     known = [item.name for item in fields(kind)]
     for name in values:
         if name not in known:
-            raise ValueError(f"{where}{name} is no setting, expected one of {', '.join(known)}")
+            raise ValueError(f"{where}{name[:40]} is no setting, expected one of {', '.join(known)}")
 
 
 def _check_share(name: str, value: float) -> None:

@@ -1,6 +1,6 @@
 """A camera's JPEG to a frame, on the fastest decoder that is installed."""
 
-from edgesdk.preprocess import Pixels, decode_photo
+from edgesdk.preprocess import MOST_PIXELS, Pixels, decode_photo
 from edgesdk_device.cameras.live import CorruptFrameError
 
 try:
@@ -21,6 +21,9 @@ def decode_jpeg(data: bytes) -> Pixels:
     """
     if simplejpeg is not None and b"Exif\0" not in data[:64]:  # only OpenCV turns a picture by its EXIF
         try:
+            height, width, *_ = simplejpeg.decode_jpeg_header(data)
+            if height * width > MOST_PIXELS:
+                raise CorruptFrameError(f"it says that it has {width}x{height} pixels")
             return simplejpeg.decode_jpeg(data, colorspace="BGR", strict=True)  # type: ignore[no-any-return]
         except ValueError as error:
             raise CorruptFrameError(str(error)) from error
