@@ -6,7 +6,7 @@ al., Ray: A Distributed Framework for Emerging AI Applications, arXiv 1712.05889
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ from edgesdk.spec import ModelSpec
 from edgesdk.workshop import Workshop
 
 LOST = 3  # times that a cell is run again whose worker was lost
-Files = dict[str, bytes]  # name in the folder of `choose` -> content
+Files = dict[str, bytes]  # name in a folder -> content
+Kept = dict[str, bytes | None]  # the same, with None for what is as it was before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,12 +173,12 @@ def fetch(ray: Any, task: Any) -> Any:
         ) from error
 
 
-def store(folder: Path, before: Files, after: Files) -> None:
+def store(folder: Path, before: Files, after: Mapping[str, bytes | None]) -> None:
     """Keep what a worker made of the files that it was given; a run's network last, which makes it a run."""
     for name in sorted(after, key=lambda name: (Path(name).name == MODEL_FILE, name)):
-        if after[name] != before.get(name):
+        if (content := after[name]) is not None and content != before.get(name):
             make_folder((folder / name).parent)
-            write_bytes(folder / name, after[name])
+            write_bytes(folder / name, content)
     for name in before.keys() - after.keys():
         (folder / name).unlink(missing_ok=True)
 
@@ -227,8 +228,8 @@ def _work_on_cell(
     files: Files,
     cpus: float,
     version: str = __version__,
-) -> Files:
-    """In a worker: the step, in a folder of its own with the cell's files; returns these files."""
+) -> Kept:
+    """In a worker: the step, in a folder of its own with the cell's files; returns what became of these."""
     check_version(version)
     limit_threads(cpus)
     with tempfile.TemporaryDirectory(prefix="edgesdk-") as place:
@@ -240,4 +241,5 @@ def _work_on_cell(
             name, (content,) = weights
             named = str(write_bytes(Path(place) / name, ray.get(content)))
         step(replace(work, dataset=unpack_cargo(cargo), folder=folder, weights=named), spec)
-        return read_files(folder)
+        made = read_files(folder)
+        return {name: None if content == files.get(name) else content for name, content in made.items()}
