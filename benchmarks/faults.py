@@ -200,6 +200,8 @@ def main() -> int:
             folder.mkdir()
             rows.append(kill_again_and_again(case, zygote, options.kills, 60 * options.minutes, folder))
             remark(json.dumps(rows[-1]), quiet=False)
+            if not options.dry:  # what comes after it may take long
+                _save(rows, [])
         others: list[dict[str, str]] = []
         if not options.no_others:
             from otherfaults import try_others
@@ -208,11 +210,15 @@ def main() -> int:
         zygote.close()
     print(as_markdown(rows, others))
     if not options.dry:
-        rows_now, others_now = _with_earlier(rows, others)
-        save("faults.md", as_markdown(rows_now, others_now))
-        save("faults.json", json.dumps({"board": board_name(), "kills": rows_now, "others": others_now}, indent=1))
+        _save(rows, others)
     bad = any(row["wrong"] or row["different"] or row["orphans"] for row in rows)
     return 1 if bad or any(row["found"] != "as it should be" for row in others) else 0
+
+
+def _save(rows: list[dict[str, Any]], others: list[dict[str, str]]) -> None:
+    rows, others = _with_earlier(rows, others)
+    save("faults.md", as_markdown(rows, others))
+    save("faults.json", json.dumps({"board": board_name(), "kills": rows, "others": others}, indent=1))
 
 
 def _with_earlier(

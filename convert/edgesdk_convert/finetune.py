@@ -78,7 +78,7 @@ def finetune(
     kept = folder / LEARNED_FILE
     if kept.is_file():
         try:
-            with np.load(kept, allow_pickle=False) as saved:
+            with kept.open("rb") as file, np.load(file, allow_pickle=False) as saved:
                 model.set_weights([saved[f"weight_{i}"] for i in range(len(model.weights))])
         except DAMAGED_ARRAYS as error:
             raise RunError(f"{kept} is damaged ({error}): remove {folder} and convert again") from error

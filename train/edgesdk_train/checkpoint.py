@@ -34,7 +34,7 @@ def load_checkpoint(path: Path, stage: Stage, model: Any, optimizer: Any) -> tup
         RunError: if it is damaged or of other settings.
     """
     try:
-        with np.load(path, allow_pickle=False) as saved:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
             data = json.loads(str(saved["state"]))
             if (found := decode_value(Stage, data["stage"], "stage")) != stage:
                 raise RunError(f"{path} was made with other settings: {asdict(found)}, now {asdict(stage)}")

@@ -111,7 +111,7 @@ def _save_checkpoint(path: Path, learner: Learner, rows: Sequence[Row]) -> None:
 
 def _load_checkpoint(path: Path, learner: Learner) -> list[Row]:
     try:
-        with np.load(path, allow_pickle=False) as saved:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
             rows: list[Row] = json.loads(str(saved["rows"]))
             for i, variable in enumerate(learner.variables):
                 variable.assign(saved[f"variable_{i}"])

@@ -251,7 +251,7 @@ def _save(path: Path, variables: list[Any]) -> None:
 
 def _load(path: Path, variables: list[Any]) -> None:
     try:
-        with np.load(path) as saved:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
             for i, variable in enumerate(variables):
                 variable.assign(saved[f"v{i}"])
     except DAMAGED_ARRAYS as error:

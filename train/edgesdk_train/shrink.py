@@ -185,7 +185,7 @@ def _cut_once(
     channels = trace_channels(model)
     if path.is_file():
         try:
-            with np.load(path, allow_pickle=False) as saved:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
                 if str(saved["origin"]) != origin:
                     raise RunError(f"{path} belongs to another network or other settings: remove {path.parent.parent}")
                 smaller = cut(model, channels, saved["keep"])
