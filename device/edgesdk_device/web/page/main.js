@@ -2,7 +2,7 @@
 /** The page: proves a file on what this browser offers, then runs it on the camera and measures it. */
 import { Camera } from "./camera.js";
 import { Fault, sentence } from "./fault.js";
-import { verify } from "./golden.js";
+import { distance, verify } from "./golden.js";
 import { FULL, QUICK, measure, median, percentile } from "./measure.js";
 import { readModel } from "./model.js";
 import { classifies, classify, engineName, engines, openSession } from "./runtime.js";
@@ -95,10 +95,10 @@ async function prove(model) {
     showStatus(page.proved.length ? "ready" : "waiting", `proving on ${name}`);
     try {
       const session = await openSession(model, engine);
-      const { ok, difference, tolerance, inputs } = await verify(session).finally(() => session.close());
-      const found = `difference ${difference.toPrecision(2)}, allowed ${tolerance.toPrecision(2)}`;
-      line(ok, ok ? `${name} agrees with ${inputs} golden outputs (${found})` : `${name} is refused: it computes something else (${found})`);
-      if (ok) page.proved.push(engine);
+      const verified = await verify(session).finally(() => session.close());
+      line(verified.ok, verified.ok ? `${name} agrees with ${verified.inputs} golden outputs (${distance(verified)})`
+        : `${name} is refused: it computes something else (${distance(verified)})`);
+      if (verified.ok) page.proved.push(engine);
     } catch (error) {
       line(false, sentence(error));
     }
