@@ -118,8 +118,8 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
             (facts["data"], f"{facts['per_class']:.0f}", str(facts["n"]), *shown, facts["auto"], f"{behind:.1f}")
         )
     note = (
-        f"MobileNet V1 0.25-128, weights of Keras, top-1 of test photos, mean of three seeds (scratch one); auto within {WITHIN:g} point of the "
-        f"best in {within} of {len(lines)} rows"
+        "MobileNet V1 0.25-128, weights of Keras, top-1 of test photos, mean of three seeds (scratch one); auto within "
+        f"{WITHIN:g} point of the best in {within} of {len(lines)} rows"
     )
     save_table("transfer", HEAD, lines, note, {f"{facts['data']} {facts['per_class']:.0f}": facts for facts in rows})
 
