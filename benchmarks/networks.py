@@ -162,8 +162,8 @@ def table(work: Path, shared: Path, chosen: Sequence[str]) -> None:
     note = (
         "Parameters (without batch-norm's running statistics) and multiply-adds at width 1, the paper's resolution and "
         "1000 classes (LeNet: 10). Learned on the embedded digits, 12 epochs (AlexNet and ResNet 38 20, ResNet 50, "
-        "101 and 152 30, these four in batches of 16), judged on 355 others; int8 files take and give uint8, agreement and "
-        f"dB are theirs against the float network; 1 thread, quick medians on a busy machine, {measured[0].board}."
+        "101 and 152 30, these four in batches of 16), judged on 355 others; int8 files take and give uint8, agreement "
+        f"and dB are theirs against the float network; 1 thread, quick medians on a busy machine, {measured[0].board}."
     )
     save_table("networks", HEAD, list(rows.values()), note, facts)
     for page, archs in PAGES.items():
