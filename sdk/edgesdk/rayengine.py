@@ -4,6 +4,7 @@ Ray places the tasks by the CPUs and GPUs that a cell needs, and runs a cell aga
 al., Ray: A Distributed Framework for Emerging AI Applications, arXiv 1712.05889).
 """
 
+import itertools
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -127,13 +128,18 @@ class RayEngine:
         """
         cargo = self._ship(work.dataset.fingerprint, lambda: Cargo.of(work.dataset))
         bare = replace(work, dataset=replace(work.dataset, photos=()), quiet=True)
-        waiting = {}
-        for spec in specs:
-            files = {name: (work.folder / name).read_bytes() for name in work.files_of(spec)}
-            task = self._task.remote(step, bare, spec, [cargo], self._weights(work, spec), files, self._cpus)
-            waiting[task] = spec, files
+        waiting: dict[Any, tuple[ModelSpec, Files]] = {}
+        left = iter(specs)
+        room = 2 * max(1, int(self._ray.cluster_resources().get("CPU", 1) / self._cpus))
         try:
-            while waiting:
+            while True:
+                # No more than keep all busy: what waits has its files in memory.
+                for spec in itertools.islice(left, room - len(waiting)):
+                    files = {name: (work.folder / name).read_bytes() for name in work.files_of(spec)}
+                    task = self._task.remote(step, bare, spec, [cargo], self._weights(work, spec), files, self._cpus)
+                    waiting[task] = spec, files
+                if not waiting:
+                    return
                 (done, *_), _ = self._ray.wait(list(waiting))
                 spec, files = waiting.pop(done)
                 store(work.folder, files, fetch(self._ray, done))
