@@ -1,36 +1,40 @@
 """What `bench` itself costs, and whether it cries wolf.
 
-    python benchmarks/bench.py FILE.tflite            about three minutes
+    python benchmarks/bench.py FILE.tflite [--only overhead,again] [--full]    about three minutes, with --full twelve
 
-Against a bare loop around the same invoke, in the same process and in turns; and FILE measured 21 times in quick mode,
-each compared with the first. Writes benchmarks/results/<board>/bench.md and .json.
+Against a bare loop around the same invoke, in the same process and in turns of random order; and FILE measured 21 times
+in quick mode or in full, each compared with the first. Writes benchmarks/results/<board>/bench.md and .json, in which
+what was left out this time stays as it was.
 """
 
+import argparse
+import json
+import random
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
+from typing import Any
 
-from results import save_table
+from results import board_folder, save_table
 
-from edgesdk import verbs
-from edgesdk.baseline import compare
-from edgesdk.measurement import Measurement
 from edgesdk_device.board import board_name, load_average
-from edgesdk_device.measuring import Process
+from edgesdk_device.measuring import YARDSTICK_RUNS, Process
 
-ROUNDS, BLOCK_S, TRIES = 60, 0.1, 20
+ROUNDS, BLOCK_S, TRIES = 800, 0.02, 20
 
 
-def overhead(path: str) -> tuple[float, float, float, float]:
-    """Ours over a bare loop's: p50, wall time of a run, processor time of a run; and the bare loop's p50 in ms."""
+def overhead(path: str) -> dict[str, float]:
+    """Ours over a bare loop's: p50, wall and processor time of a run; the bare loop's p50 in ms; the machine's load."""
     process = Process()
     process.open(path, "litert", 1, None)
     run, clock = process.model.backend._interpreter.invoke, time.perf_counter  # type: ignore[attr-defined]
-    p50s: list[float] = []
-    walls: list[float] = []
-    cpus: list[float] = []
-    bare_p50s: list[float] = []
-    for _ in range(ROUNDS):
+
+    def bare() -> tuple[float, float, float]:
+        for _ in range(YARDSTICK_RUNS):  # as `block` does: what ran just before decides whose turn comes
+            process._work()
         run()
         times, cpu, start = [], time.process_time(), clock()
         end, now = start + BLOCK_S, start
@@ -38,47 +42,81 @@ def overhead(path: str) -> tuple[float, float, float, float]:
             run()
             before, now = now, clock()
             times.append(now - before)
-        bare_p50, bare_wall = statistics.median(times) * 1e3, (now - start) / len(times)
-        bare_cpu = (time.process_time() - cpu) / len(times)
+        return statistics.median(times), (now - start) / len(times), (time.process_time() - cpu) / len(times)
+
+    def ours() -> tuple[float, float, float]:
         block = process.block(BLOCK_S)
-        p50s.append(statistics.median(block.invoke_ms) / bare_p50)
-        walls.append(block.wall_s / len(block.invoke_ms) / bare_wall)
-        cpus.append(block.cpu_s / len(block.invoke_ms) / bare_cpu)
-        bare_p50s.append(bare_p50)
-    return statistics.median(p50s), statistics.median(walls), statistics.median(cpus), statistics.median(bare_p50s)
+        n = len(block.invoke_ms)
+        return statistics.median(block.invoke_ms) / 1e3, block.wall_s / n, block.cpu_s / n
+
+    rng, ratios, bare_s = random.Random(0), [], []
+    for _ in range(ROUNDS):
+        found = {work: work() for work in rng.sample((bare, ours), 2)}
+        ratios.append([mine / its for mine, its in zip(found[ours], found[bare], strict=True)])
+        bare_s.append(found[bare][0])
+    p50, wall, cpu = (statistics.median(column) for column in zip(*ratios, strict=True))
+    return {
+        "p50": p50,
+        "wall": wall,
+        "cpu": cpu,
+        "bare_p50_ms": 1e3 * statistics.median(bare_s),
+        "load": load_average(),
+    }
 
 
-def same_again(path: str) -> list[str]:
-    """The verdict of each try against the first measurement of the same file."""
-    rows = []
-    for _ in range(TRIES + 1):
-        (row,) = verbs.bench([path], backends=["litert"], threads=[1], quick=True)
-        assert isinstance(row, Measurement)
-        rows.append(row)
-    return [compare([row], rows[:1])[0].verdict for row in rows[1:]]
+def same_again(path: str, *, quick: bool) -> dict[str, Any]:
+    """What `bench --baseline` says in each try of the same file, and how often it measured again to be sure."""
+    found, repeated = [], 0
+    command = ["bench", path, "--backend", "litert", "--threads", "1", *(["--quick"] if quick else [])]
+    with tempfile.TemporaryDirectory() as folder:
+        first = str(Path(folder) / "first.json")
+        subprocess.run([sys.executable, "-m", "edgesdk.cli", *command, "--report", first], check=True)
+        for _ in range(TRIES):
+            run = subprocess.run(
+                [sys.executable, "-m", "edgesdk.cli", *command, "--baseline", first],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            (line,) = [line for line in run.stdout.splitlines() if line.startswith("baseline: ")]
+            found.append(line.split(": ")[2])
+            repeated += run.stderr.count("to be sure")
+            print(line, flush=True)
+    return {"verdicts": found, "measured_again": repeated, "load": load_average()}
 
 
 def main() -> None:
-    path = sys.argv[1]
-    p50, wall, cpu, bare_ms = overhead(path)
-    verdicts = same_again(path)
-    calm = sum(verdict == "not distinguishable" for verdict in verdicts)
-    rows = [
-        ["p50 of bench over a bare loop's", f"{p50:.4f}", "within 3 %", "ok" if abs(p50 - 1) <= 0.03 else "MISSED"],
-        ["time of a run in bench over a bare one", f"{wall:.4f}", "<= 1.01", "ok" if wall <= 1.01 else "MISSED"],
-        [
-            "processor time of a run in bench over a bare one",
-            f"{cpu:.4f}",
-            "<= 1.01",
-            "ok" if cpu <= 1.01 else "MISSED",
-        ],
-        ["same file, not distinguishable", f"{calm} of {TRIES}", "20 of 20", "ok" if calm == TRIES else "MISSED"],
-    ]
-    facts = {"bench": {"p50": p50, "wall": wall, "cpu": cpu, "bare_p50_ms": bare_ms, "verdicts": verdicts}}
-    note = (
-        f"invoke of {bare_ms:.2f} ms, LiteRT, 1 thread, {board_name()}, other work beside (load {load_average():.1f})"
-    )
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("file")
+    parser.add_argument("--only", default="overhead,again")
+    parser.add_argument("--full", action="store_true", help="the same file again in full, not in quick mode")
+    options = parser.parse_args()
+    kept = board_folder() / "bench.json"
+    facts: dict[str, dict[str, Any]] = json.loads(kept.read_bytes()) if kept.is_file() else {}
+    again = "same file in full" if options.full else "same file, quick"
+    if "overhead" in options.only:
+        facts["overhead"] = overhead(options.file)
+    if "again" in options.only:
+        facts[again] = same_again(options.file, quick=not options.full)
+    rows = []
+    if "overhead" in facts:
+        cost = facts["overhead"]
+        rows += [
+            _row("p50 of bench over a bare loop's", f"{cost['p50']:.4f}", "within 3 %", abs(cost["p50"] - 1) <= 0.03),
+            _row("time of a run in bench over a bare one", f"{cost['wall']:.4f}", "<= 1.01", cost["wall"] <= 1.01),
+            _row("processor time of a run likewise", f"{cost['cpu']:.4f}", "<= 1.01", cost["cpu"] <= 1.01),
+        ]
+    for name, tries in facts.items():
+        if "verdicts" in tries:
+            calm = tries["verdicts"].count("not distinguishable")
+            rows.append(_row(f"{name}: not distinguishable", f"{calm} of {TRIES}", "20 of 20", calm == TRIES))
+    loads = ", ".join(f"{name} at load {value['load']:.1f}" for name, value in facts.items())
+    note = f"invoke of {facts['overhead']['bare_p50_ms']:.2f} ms, LiteRT, 1 thread, {board_name()}; {loads}"
     save_table("bench", ["what", "measured", "target", "verdict"], rows, note, facts)
+
+
+def _row(what: str, measured: str, target: str, kept: bool) -> list[str]:
+    return [what, measured, target, "ok" if kept else "MISSED"]
 
 
 if __name__ == "__main__":

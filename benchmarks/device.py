@@ -27,6 +27,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from mediapipe_beside import FIRST_LABEL, MediaPipe
 from mediapipe_reads import MEDIAPIPE, UnavailableError, mediapipe_python
 from results import save
 
@@ -41,7 +42,7 @@ from edgesdk_device.cameras.jpeg import decode_jpeg
 
 HEIGHT, WIDTH = 480, 640
 CYCLED = 16
-VIDEO_FRAMES = 300
+VIDEO_FRAMES = 1200  # opening the source and starting the thread are no part of a pace
 MODELS = {
     "0.5-160 int8": {"width": 0.5, "res": 160, "quantize": "int8"},
     "0.5-160 float32": {"width": 0.5, "res": 160, "quantize": "float32"},
@@ -49,38 +50,6 @@ MODELS = {
 }
 FASTEST = "0.5-160 int8"
 
-# Both run under MediaPipe's own Python, which has no edgesdk.
-PLAYER = """
-import json, sys, time
-import numpy as np
-from mediapipe import Image, ImageFormat
-from mediapipe.tasks.python import BaseOptions
-from mediapipe.tasks.python.vision import ImageClassifier, ImageClassifierOptions, RunningMode
-
-frames, stamp = np.load(sys.argv[2]), 0
-options = ImageClassifierOptions(
-    base_options=BaseOptions(model_asset_path=sys.argv[1]), running_mode=RunningMode.VIDEO, max_results=5
-)
-with ImageClassifier.create_from_options(options) as classifier:
-    for line in sys.stdin:
-        times = []
-        for _ in range(int(line)):
-            start = time.perf_counter()
-            image = Image(image_format=ImageFormat.SRGB, data=frames[stamp % len(frames)])
-            classifier.classify_for_video(image, stamp).classifications[0].categories[0].category_name
-            times.append((time.perf_counter() - start) * 1e3)
-            stamp += 1
-        print(json.dumps(times), flush=True)
-"""
-FIRST_LABEL = """
-import sys
-from mediapipe import Image
-from mediapipe.tasks.python import BaseOptions
-from mediapipe.tasks.python.vision import ImageClassifier, ImageClassifierOptions
-options = ImageClassifierOptions(base_options=BaseOptions(model_asset_path=sys.argv[1]), max_results=5)
-with ImageClassifier.create_from_options(options) as classifier:
-    classifier.classify(Image.create_from_file(sys.argv[2])).classifications[0].categories[0].category_name
-"""
 OUR_FIRST_LABEL = "import sys, edgesdk; edgesdk.Classifier(sys.argv[1])(sys.argv[2]).label"
 BARE_IMPORTS = "import numpy, cv2; from ai_edge_litert.interpreter import Interpreter"
 PEAK = "\nprint(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"
@@ -134,36 +103,13 @@ class Bench:
         return Row(what=what, ratio=a / b, target=target, ours=told[0], theirs=told[1])
 
 
-class MediaPipe:
-    """Its classifier in a process of its own."""
-
-    def __init__(self, bench: Bench, model: Path) -> None:
-        frames = bench.folder / "frames.npy"
-        np.save(frames, np.stack([frame[..., ::-1] for frame in bench.frames]))
-        command = [str(bench.mediapipe), "-I", "-c", PLAYER, str(model.resolve()), str(frames)]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-
-    def classify(self, count: int) -> list[float]:
-        """Milliseconds of so many frames, one after another."""
-        assert self._process.stdin is not None and self._process.stdout is not None
-        print(count, file=self._process.stdin, flush=True)
-        times: list[float] = json.loads(self._process.stdout.readline())
-        return times
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.communicate()
-
-
 def frames_to_labels(bench: Bench) -> Iterator[Row]:
     """A raw 640x480 frame to its top 5, against the runtime alone and MediaPipe's VIDEO mode."""
     for name, path in bench.models.items():
         ours, bare, theirs = (f"{name}: {way}" for way in ("Classifier", "invoke", "MediaPipe VIDEO"))
         with Classifier(path, backend="litert") as classify, Classifier(path) as chosen:
             auto = f"{name}: Classifier as it comes ({chosen.backend.name}, threads {chosen.backend.threads})"
-            player = None if bench.mediapipe is None else MediaPipe(bench, path)
+            player = None if bench.mediapipe is None else MediaPipe(bench.mediapipe, path, bench.folder, bench.frames)
             works: dict[str, Callable[[], list[float]]] = {
                 bare: lambda run=classify.backend.run: [timed(run) for _ in range(CYCLED)],  # type: ignore[misc]
                 ours: lambda call=classify: [timed(call, frame) for frame in bench.frames],  # type: ignore[misc]

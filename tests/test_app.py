@@ -1,7 +1,5 @@
 """The camera app: the loop, its files, its page's server and its way to end, with real sockets and processes."""
 
-import contextlib
-import http.server
 import json
 import os
 import re
@@ -12,15 +10,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
 import edgesdk
+from apps import lines_of, start_app
 from edgesdk import verbs
 from edgesdk.converted import Converted
 from edgesdk.errors import WriteError
@@ -45,10 +43,6 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
             writer.write(np.full((64, 96, 3), COLORS[name], np.uint8))
     writer.release()
     return path
-
-
-def lines_of(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def our_threads() -> set[str]:
@@ -236,80 +230,7 @@ def test_uncertain_frames_keep_their_distance(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
-class MotionJpeg(http.server.BaseHTTPRequestHandler):
-    """A camera's web server: endless red pictures, ten a second, until `gone` is set."""
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
-        self.end_headers()
-        jpeg = cv2.imencode(".jpg", np.full((64, 96, 3), COLORS["red"], np.uint8))[1].tobytes()
-        with contextlib.suppress(ConnectionError):
-            while not self.server.gone.wait(0.1):  # type: ignore[attr-defined]
-                head = f"--next\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-                self.wfile.write(head.encode() + jpeg + b"\r\n")
-
-    def log_message(self, *_: object) -> None: ...
-
-
-@contextlib.contextmanager
-def camera_server(port: int = 0) -> Iterator[int]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), MotionJpeg)
-    server.gone = threading.Event()  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    yield server.server_port
-    server.gone.set()  # type: ignore[attr-defined]
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def test_a_camera_that_is_restarted_stands_in_the_events(int8_file: Converted, tmp_path: Path) -> None:
-    """Killed and started again on the same port while the app runs as users run it."""
-    events, settings = tmp_path / "e.jsonl", tmp_path / "app.toml"
-    settings.write_text("decided = true\n[capture]\nstall_s = 1\nbackoff_s = 0.1\nlongest_backoff_s = 0.2\n")
-
-    def kinds() -> list[str]:
-        return [line["event"] for line in lines_of(events)] if events.exists() else []
-
-    with camera_server() as port:
-        source = f"http://127.0.0.1:{port}/live.mjpg"
-        app = start(int8_file, "--source", source, "--app", str(settings), "--events", str(events), "--quiet")
-        until(lambda: kinds() == ["seen"], 60)
-    until(lambda: kinds()[:3] == ["seen", "gone", "lost"])
-    with camera_server(port):
-        until(lambda: kinds()[-2:] == ["recovered", "seen"])
-        app.send_signal(signal.SIGTERM)
-        _, errors = app.communicate(timeout=30)
-    assert (app.returncode, errors) == (0, "")
-    assert lines_of(events)[-1]["label"] == "red"
-
-
-def until(true: Callable[[], Any], seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.05)
-
-
 # The process
-
-
-def start(file: Converted, *more: str) -> "subprocess.Popen[str]":
-    command = [
-        sys.executable,
-        "-m",
-        "edgesdk.cli",
-        "run",
-        str(file.path),
-        "--backend",
-        "litert",
-        "--threads",
-        "1",
-        *more,
-    ]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
@@ -317,7 +238,7 @@ def test_a_signal_in_the_middle_of_a_frame_ends_it_cleanly(
     sent: signal.Signals, code: int, int8_file: Converted, tmp_path: Path
 ) -> None:
     events = tmp_path / "e.jsonl"
-    app = start(int8_file, "--source", "synthetic", "--serve", "0", "--events", str(events))
+    app = start_app(int8_file, "--source", "synthetic", "--serve", "0", "--events", str(events))
     assert app.stdout is not None
     for _ in range(20):
         app.stdout.readline()
@@ -332,7 +253,7 @@ def test_a_signal_in_the_middle_of_a_frame_ends_it_cleanly(
 def test_sigterm_while_no_frame_comes(int8_file: Converted) -> None:
     """A server that accepts and says nothing, as a camera that booted only half."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        app = start(int8_file, "--source", f"http://127.0.0.1:{silent.getsockname()[1]}/live.mjpg", "--stall", "60")
+        app = start_app(int8_file, "--source", f"http://127.0.0.1:{silent.getsockname()[1]}/live.mjpg", "--stall", "60")
         connection, _ = silent.accept()
         time.sleep(0.5)
         app.send_signal(signal.SIGTERM)
@@ -344,7 +265,7 @@ def test_sigterm_while_no_frame_comes(int8_file: Converted) -> None:
 
 def test_print_service_prints_a_unit_for_these_flags(int8_file: Converted, tmp_path: Path) -> None:
     flags = ["--source", "rtsp://cam/a b%20c", "--serve", "0.0.0.0:80", "--mqtt", "mqtt://me:secret@broker"]
-    app = start(int8_file, *flags, "--print-service")
+    app = start_app(int8_file, *flags, "--print-service")
     unit, errors = app.communicate(timeout=60)
     assert (app.returncode, errors) == (0, "")
     assert "secret" not in unit

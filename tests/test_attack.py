@@ -15,7 +15,7 @@ import pytest
 from edgesdk.converted import Converted
 from edgesdk_device.app import CameraApp
 from edgesdk_device.app.guard import HEADERS
-from edgesdk_device.app.server import _reachable
+from edgesdk_device.app.listening import reachable
 from test_server import ask, running, until
 
 OTHER_SITES = (
@@ -181,7 +181,7 @@ def test_a_viewer_may_stay_longer_than_a_request(app: CameraApp) -> None:
 
 
 def test_only_loopback_listens_unless_asked(app: CameraApp) -> None:
-    outside = _reachable("0.0.0.0")
+    outside = reachable("0.0.0.0")
     if outside.startswith("127."):
         pytest.skip("this machine has no other address")
     with pytest.raises(OSError), socket.create_connection((outside, port_of(app)), timeout=2):
@@ -189,7 +189,7 @@ def test_only_loopback_listens_unless_asked(app: CameraApp) -> None:
 
 
 def test_one_address_leaves_room_for_others(int8_file: Converted) -> None:
-    outside = _reachable("0.0.0.0")
+    outside = reachable("0.0.0.0")
     if outside.startswith("127."):
         pytest.skip("this machine has no other address")
     with running(int8_file, serve="0.0.0.0:0", viewers=2) as app, contextlib.ExitStack() as stack:

@@ -11,7 +11,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from edgesdk import cli, modelfile, verbs
-from edgesdk.baseline import compare, read_baseline
+from edgesdk.baseline import compare, confirm, read_baseline
 from edgesdk.converted import Converted
 from edgesdk.errors import MeasurementError
 from edgesdk.measurement import Measurement
@@ -103,6 +103,18 @@ def test_verdicts(factor: float, pace: float, verdict: str, before: Path) -> Non
     (base,) = read_baseline(before)
     found = [compare([made(base, factor, pace, seed + 1)], [made(base, 1.0, seed=0)])[0].verdict for seed in range(20)]
     assert found == [verdict] * 20
+
+
+def test_what_is_slower_only_once_is_not_told(before: Path) -> None:
+    """An unlucky process: the next one takes as long as the baseline."""
+    (base,) = read_baseline(before)
+    old = [made(base, 1.0)]
+    slow, same = (compare([made(base, factor, seed=1)], old) for factor in (1.25, 1.0))
+    assert confirm(slow, slow) == slow
+    assert confirm(slow, []) == slow  # refused the second time: what was seen stands
+    assert confirm(slow, same) == same
+    assert confirm(same, slow) == same
+    assert confirm(slow, compare([made(base, 0.7, seed=1)], old))[0].verdict == "not distinguishable"
 
 
 def test_what_cannot_be_compared_says_why(before: Path) -> None:

@@ -1,7 +1,11 @@
 """Choosing among candidates: the rules on made-up ones, and a small grid that is really learned and measured."""
 
 import json
-import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -63,8 +67,11 @@ def test_where_none_keeps_the_limits_the_nearest_is_named() -> None:
 
 def test_the_promising_go_on() -> None:
     cells = [(c.spec, c.ms or 0.0, c.val_top1) for c in ALL]
-    assert keep_promising(cells, 3, None, 0.1) == [LARGE.spec, MIDDLE.spec, SMALL.spec]
-    assert keep_promising(cells, 4, None, 0.1)[-1] == BAD.spec
+    assert keep_promising(cells, 4, None, 0.1) == [SMALL.spec, MIDDLE.spec, BAD.spec, LARGE.spec]
+    assert keep_promising(cells, 3, None, 0.1) == [SMALL.spec, MIDDLE.spec, LARGE.spec]
+    assert keep_promising(cells, 2, None, 0.1) == [SMALL.spec, MIDDLE.spec]  # seven times as long for less than a point
+    near = (ModelSpec(width=0.3, res=128), 2.2, 0.879)  # a neighbour of the front outlives what is far behind it
+    assert keep_promising([*cells, near], 4, None, 0.1) == [SMALL.spec, MIDDLE.spec, near[0], LARGE.spec]
     assert keep_promising(cells, 2, 2.0, 0.1) == [MIDDLE.spec, SMALL.spec]
     assert keep_promising(cells, 2, 0.1, 0.1) == [SMALL.spec]  # hopeless all: the nearest is still measured
     grid = [ModelSpec(width=w, res=r) for w in (0.25, 0.5, 0.75, 1.0) for r in (128, 160, 192, 224)]
@@ -97,31 +104,75 @@ def test_a_folder_of_weights(shared: Path) -> None:
         pick_weights(folder, ModelSpec(width=2.0, res=224))
 
 
+GRID = [
+    "--widths",
+    "0.25",
+    "--resolutions",
+    "32,48",
+    "--precisions",
+    "int8",
+    "--epochs",
+    "4",
+    "--batch",
+    "16",
+    "--quick",
+]
+
+
+@pytest.fixture(scope="module")
+def chosen(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small grid that was chosen from: work, best.tflite, page.html, chosen.json."""
+    folder = tmp_path_factory.mktemp("choose")
+    with pytest.MonkeyPatch.context() as patch, (folder / "chosen.json").open("w") as out, redirect_stdout(out):
+        patch.chdir(folder)
+        command = ["choose", str(photos), *GRID, "--work", "work", "-o", "best.tflite"]
+        assert cli.main([*command, "--report", "page.html", "--json"]) == 0
+    return folder
+
+
 def test_a_small_grid_is_measured_and_found_again(
-    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    chosen: Path, photos: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    command = ["choose", str(photos), "--widths", "0.25", "--resolutions", "32,48", "--precisions", "int8"]
-    command += ["--epochs", "4", "--batch", "16", "--quick", "--work", "work", "-o", "best.tflite"]
-    assert cli.main([*command, "--report", "page.html", "--json"]) == 0
-    first = json.loads(capsys.readouterr().out)
+    monkeypatch.chdir(chosen)
+    command = ["choose", str(photos), *GRID, "--work", "work", "-o", "again.tflite"]
+    first = json.loads(Path("chosen.json").read_text())
     assert [item["name"] for item in first["candidates"]] == ["mobilenet_v1_0.25_32 int8", "mobilenet_v1_0.25_48 int8"]
     assert sorted(item["stage"] for item in first["candidates"]) == ["measured", "stopped"]
     assert all(item["ms"] > 0 for item in first["candidates"])
     assert first["pick"]["name"] in {item["name"] for item in first["front"]}
     assert modelfile.read("best.tflite").required_contract().spec is not None
     assert "Take mobilenet_v1_0.25_" in Path("page.html").read_text()
-    # Killed before the end, it learns nothing and measures nothing again.
     learned = {path: path.stat().st_mtime_ns for path in Path("work").rglob("model.keras")}
-    shutil.copy("best.tflite", "first.tflite")
-    Path("best.tflite").unlink()
-    assert cli.main([*command]) == 0
+    assert cli.main([*command]) == 0  # learns nothing and measures nothing again
     said = capsys.readouterr()
     assert "pick: " in said.out and "measuring" not in said.err
-    assert Path("best.tflite").read_bytes() == Path("first.tflite").read_bytes()
+    assert Path("again.tflite").read_bytes() == Path("best.tflite").read_bytes()
     assert {path: path.stat().st_mtime_ns for path in Path("work").rglob("model.keras")} == learned
     assert cli.main([*command, "--budget", "0.000001ms"]) == 1
     assert "none of 1 candidates keeps the limits: the nearest is" in capsys.readouterr().err
+
+
+def test_killed_twice_it_goes_on_and_gives_the_same(chosen: Path, photos: Path, tmp_path: Path) -> None:
+    """kill -9 in the second short lesson and in the full one, then to the end: as if it had never been disturbed."""
+    command = [sys.executable, "-m", "edgesdk.cli", "choose", str(photos), *GRID, "--work", "work", "-o", "best.tflite"]
+    for moment in ("work/*_48.short.run/run.json", "work/*.full.run/checkpoint.npz"):
+        with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
+            while not list(tmp_path.glob(moment)):
+                assert process.poll() is None, f"ended before {moment}"
+                time.sleep(0.02)
+            process.kill()
+        assert process.returncode == -signal.SIGKILL
+        assert not (tmp_path / "best.tflite").exists()
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    assert (tmp_path / "best.tflite").read_bytes() == (chosen / "best.tflite").read_bytes()
+    before, after = (
+        [
+            {key: item[key] for key in ("name", "stage", "val_top1", "top1", "size_bytes")}
+            for item in json.loads(path.read_text())["candidates"]
+        ]
+        for path in (chosen / "chosen.json", tmp_path / "work/choose.json")
+    )
+    assert after == before
 
 
 @pytest.mark.parametrize(

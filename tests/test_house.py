@@ -1,6 +1,7 @@
 """The rules of the house, held by reading the code and by importing it."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -29,10 +30,13 @@ LAZY_HOME = {
     "choosing.py",
     "measureverbs.py",
     "workshop.py",
+    "rayteam.py",
     "conversion.py",
     "evidence.py",
     "foreign.py",
     "runapp.py",
+    "phoneverbs.py",
+    "phonecommands.py",
     "__init__.py",
 }
 
@@ -119,3 +123,16 @@ def test_every_name_of_the_public_surface_exists() -> None:
     assert set(edgesdk.__all__) <= set(dir(edgesdk))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = edgesdk.nothing
+
+
+@pytest.mark.parametrize("role", ["device", "app", "phone", "report", "all"])
+def test_the_locks_hold_what_the_tests_passed_with(role: str) -> None:
+    """Every locked version has hashes and is the tested one; `make locks` writes them."""
+    pinned = dict(re.findall(r"^([\w.-]+)==([\w.]+)", (ROOT / "constraints.txt").read_text().lower(), re.MULTILINE))
+    tested = {name.replace("_", "-").replace(".", "-"): version for name, version in pinned.items()}
+    entries = re.split(r"\n(?=\w)", (ROOT / "locks" / f"{role}.txt").read_text().split("make locks\n", 1)[1])
+    assert len(entries) >= 8
+    for entry in entries:
+        name, version = re.match(r"([\w.-]+)==([\w.]+)", entry).groups()  # type: ignore[union-attr]
+        assert "--hash=sha256:" in entry, name
+        assert tested.get(name, version) == version or name == "numpy", name  # one for Python 3.11, one for later

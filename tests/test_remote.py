@@ -182,7 +182,7 @@ def test_no_such_host(int8_file: Converted, capsys: pytest.CaptureFixture[str]) 
     assert cli.main(["bench", str(int8_file.path), "--on", "nobody@host.invalid", "--quick"]) == 1
     assert "nobody@host.invalid is not reached (ssh: Could not resolve" in capsys.readouterr().err
     assert cli.main(["bench", str(int8_file.path), "--on", "a", "--data", "digits"]) == 2
-    assert "--data is measured on this machine only" in capsys.readouterr().err
+    assert "--data is judged on this machine only" in capsys.readouterr().err
 
 
 def test_a_fleet_is_one_table_with_a_column_a_device(
@@ -196,12 +196,15 @@ def test_a_fleet_is_one_table_with_a_column_a_device(
     )
     page = tmp_path / "fleet.html"
     command = ["bench", str(int8_file.path), "--fleet", str(fleet), "--quick", "--report", str(page)]
+    command += ["--source", "synthetic", "--sustained", "0.01"]
     assert cli.main(command) == 0
     lines = capsys.readouterr().out.splitlines()
     head = next(line for line in lines if line.startswith("ms, p90"))
     assert head.split()[2:] == ["desk", "loop"]
     assert any("refused: " in line and "on attic" in line and "is not reached" in line for line in lines)
-    assert "A column a device" in page.read_text()
+    text = page.read_text()
+    assert "A column a device" in text
+    assert text.count("frame to label over minutes") >= 2  # here and there, of the source that was named
 
 
 @pytest.mark.parametrize(

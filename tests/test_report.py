@@ -182,6 +182,45 @@ def test_a_log_of_benchmark_model_is_imported(
         benchlog.read_log(tmp_path / "none")
 
 
+def test_a_result_of_benchmark_model_in_json_is_imported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """BenchmarkResult of tensorflow/lite/tools/benchmark/proto, as protobuf's JSON writes it in both ways."""
+    times = {
+        "avg_ms": 1.5,
+        "min_ms": 1.25,
+        "max_ms": 4.0,
+        "stddev_ms": 0.25,
+        "init_ms": 30.0,
+        "first_inference_ms": 9.0,
+    }
+    result = {"name": "v1_0.5", "latency_metrics": times, "memory_metrics": {"peak_mem_mb": 20.0}}
+    result["misc_metrics"] = {"num_runs": 50, "model_size_mb": 1.3}
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(result))
+    assert cli.main(["bench", "--import", str(path), "--report", str(tmp_path / "page.html")]) == 0
+    assert "v1_0.5" in capsys.readouterr().out
+    row = benchlog.read_log(path)
+    assert (row.mean_ms, row.first_invoke_ms, row.n, row.peak_memory_bytes) == (1.5, 9.0, 50, 20 << 20)
+
+    def camel(name: str) -> str:
+        head, *rest = name.split("_")
+        return head + "".join(word.capitalize() for word in rest)
+
+    other = {
+        camel(name): {camel(key): number for key, number in value.items()} if isinstance(value, dict) else value
+        for name, value in result.items()
+    }
+    path.write_text(json.dumps(other))
+    assert benchlog.read_log(path) == row
+    for text, said in (
+        ('{"latency_metrics": {"avg_ms": 1}}', "holds no init_ms"),
+        ('{"latency_metrics": 5}', "is no result of benchmark_model"),
+        ('{"latency_metrics": ', "is no result of benchmark_model"),
+    ):
+        path.write_text(text)
+        with pytest.raises(MeasurementError, match=said):
+            benchlog.read_log(path)
+
+
 def test_a_model_that_crashes_its_runtime_is_a_row(
     int8_file: Converted, float_file: Converted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

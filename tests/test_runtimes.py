@@ -52,7 +52,9 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(package.parent), *sys.path]))
     monkeypatch.setattr(runtimes, "installed_backends", lambda: ["litert", "tflite-runtime"])
     monkeypatch.setattr(runtimes, "_version", lambda name: "2.14.0")
+    monkeypatch.setattr(runtimes, "_provers", {})  # those that are there know the real package
     yield package / "interpreter.py"
+    runtimes._close_provers()
 
 
 def test_every_converted_file_ran_in_every_runtime(int8_file: Converted, float_file: Converted) -> None:

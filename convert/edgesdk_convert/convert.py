@@ -26,7 +26,7 @@ from edgesdk_convert.gate import Judge, Judged, backend_outputs, file_outputs
 from edgesdk_convert.golden import golden_pixels, make_golden, tolerances
 from edgesdk_convert.inspect import Graph, read_graph
 from edgesdk_convert.network import Network
-from edgesdk_convert.runtimes import check_operations, prove_runtimes
+from edgesdk_convert.runtimes import check_operations, prove_runtimes, warm_runtimes
 from edgesdk_convert.search import MADE_CALIBRATION, Search, Trial
 from edgesdk_device.backends import Backend, open_backend
 
@@ -97,6 +97,7 @@ def convert_model(
     """
     start = time.monotonic()
     check_writable(out)
+    warm_runtimes()
     name = name or (spec.name if spec else out.stem)
     if recipe.max_drop is not None and not output.classifies:
         raise ConversionError(f"{name} is no classifier, it answers a {output.kind}: ask for --min-snr, not --max-drop")

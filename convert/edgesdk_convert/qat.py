@@ -11,7 +11,7 @@ import numpy as np
 
 from edgesdk.errors import ConversionError
 from edgesdk.preprocess import ImageInput, Pixels
-from edgesdk.quiet import import_tfmot
+from edgesdk.quiet import captured_output, import_tfmot
 from edgesdk_convert.compress import Lesson
 from edgesdk_convert.finetune import copied, finetune
 
@@ -43,7 +43,8 @@ def train_quantized(
     tfmot = import_tfmot()
     try:
         annotated = tfmot.quantization.keras.quantize_annotate_model(copied(model))
-        aware = tfmot.quantization.keras.quantize_apply(annotated, _scheme(tfmot, keep_zeros, keep_clusters))
+        with captured_output():  # of a layer without zeros it says so on stderr
+            aware = tfmot.quantization.keras.quantize_apply(annotated, _scheme(tfmot, keep_zeros, keep_clusters))
     except (ValueError, RuntimeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:160]
         raise ConversionError(

@@ -1,7 +1,9 @@
 """The proof in every runtime: a file goes out only after the runtimes installed here replayed its golden outputs."""
 
+import atexit
 import importlib.metadata
 import tempfile
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,9 +14,13 @@ from edgesdk.progress import remark
 from edgesdk_convert.inspect import Graph
 from edgesdk_convert.opversions import too_new
 from edgesdk_convert.worker import OTHER_LAYERS
+from edgesdk_device.apart import Apart
 from edgesdk_device.backends import BACKENDS, installed_backends
 from edgesdk_device.firstrun import remember
-from edgesdk_device.replay import replay_apart
+from edgesdk_device.replay import replay_in, replayer
+
+_provers: dict[str, Apart] = {}
+_lock = threading.Lock()
 
 
 def check_operations(graph: Graph, *, quiet: bool = True) -> None:
@@ -35,6 +41,7 @@ def check_operations(graph: Graph, *, quiet: bool = True) -> None:
 def prove_runtimes(final: bytes, contract: Contract, *, quiet: bool = True) -> tuple[Ran, ...]:
     """Replay the golden outputs in every installed runtime, each in a process of its own, side by side.
 
+    The processes stay for the next file, as their start takes longer than a proof; one that fails is not asked again.
     tflite-runtime fails beside TensorFlow and may take its process down: a refusal or death is a row and a remark.
 
     Args:
@@ -46,7 +53,8 @@ def prove_runtimes(final: bytes, contract: Contract, *, quiet: bool = True) -> t
         ConversionError: if LiteRT, the runtime of every platform, does not give the golden outputs.
     """
     names = installed_backends()
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(len(names)) as beside:
+    warm_runtimes()
+    with _lock, tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(len(names)) as beside:
         path = Path(folder) / "model.tflite"
         digest = modelfile.write(path, final, contract).sha256
         ran = tuple(beside.map(lambda name: _run(path, name), names))
@@ -59,12 +67,26 @@ def prove_runtimes(final: bytes, contract: Contract, *, quiet: bool = True) -> t
     return ran
 
 
+def warm_runtimes() -> None:
+    """Start the processes that `prove_runtimes` asks, where there are none; their start goes on beside the caller."""
+    with _lock:
+        for name in installed_backends():
+            if name not in _provers:
+                _provers[name] = replayer(f"{name} {_version(name)}".strip())
+
+
+@atexit.register
+def _close_provers() -> None:
+    while _provers:
+        _provers.popitem()[1].close()
+
+
 def _run(path: Path, name: str) -> Ran:
-    version = _version(name)
-    subject = f"{name} {version}".strip()
+    version, subject = _version(name), _provers[name].subject
     try:
-        result = replay_apart(path, name, subject)
+        result = replay_in(_provers[name], path, name)
     except BackendError as error:
+        _provers.pop(name).close()
         reason = str(error)
         reason = reason if reason.startswith(subject) else f"{subject}: {reason}"
         return Ran(runtime=name, version=version, ok=False, reason=reason)

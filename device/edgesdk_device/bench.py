@@ -18,7 +18,7 @@ from edgesdk.choice import Choice, name_runtime
 from edgesdk.contract import Contract, decode_value
 from edgesdk.data import Dataset, read_dataset
 from edgesdk.errors import BackendError, DataError, NothingMeasuredError
-from edgesdk.measurement import Age, Judged, Measurement, Minute, Paced, Refused
+from edgesdk.measurement import MEMORY, Age, Judged, Measurement, Minute, Paced, Refused
 from edgesdk.modelfile import ModelFile
 from edgesdk.progress import progress
 from edgesdk.stats import percentiles
@@ -27,7 +27,7 @@ from edgesdk_device.auto import choose
 from edgesdk_device.backends import Delegate, check_backend
 from edgesdk_device.board import board_name, conditions
 from edgesdk_device.doubts import find_doubts
-from edgesdk_device.measuring import MEMORY, Block, Opened
+from edgesdk_device.measuring import Block, Opened
 
 TOGETHER = 8  # processes that take turns; each holds its model in memory
 CAMERA_FPS = 30.0

@@ -15,11 +15,12 @@ def find_doubts(row: Measurement, *, quick: bool) -> tuple[str, ...]:
         found.append("the contract holds no golden outputs: what these figures compute is not proved")
     if quick:
         found.append("quick: fewer runs than a figure to publish needs; leave out --quick for that")
-    if not row.delegated_nodes:
+    if row.delegated_nodes == 0:
         found.append("no operation ran on XNNPACK: the runtime's slow reference kernels did; use --backend litert")
-    if row.threads > 1 and row.cpu_over_wall < 0.5 * row.threads:
+    share = row.cpu_over_wall
+    if share is not None and row.threads > 1 and share < 0.5 * row.threads:
         found.append(
-            f"{row.threads} threads used {row.cpu_over_wall:.1f} CPUs: the model is too small for them or the machine "
+            f"{row.threads} threads used {share:.1f} CPUs: the model is too small for them or the machine "
             "is busy; use --threads 1, or stop what else runs"
         )
     return tuple(found + _machine(row))
@@ -43,10 +44,10 @@ def _machine(row: Measurement) -> list[str]:
             f"the clock fell from {clocks[0]:.0f} to {clocks[1]:.0f} MHz meanwhile: it grew hot or saves power; cool "
             "it, fix the governor, and measure again"
         )
-    busy = row.threads == 1 and row.family == "cpu" and row.cpu_over_wall < IDLE_SHARE
-    if busy:
+    share = row.cpu_over_wall
+    if share is not None and row.threads == 1 and row.family == "cpu" and share < IDLE_SHARE:
         found.append(
-            f"one thread got {100 * row.cpu_over_wall:.0f} % of a CPU{_load(row)}: something else uses this machine; "
+            f"one thread got {100 * share:.0f} % of a CPU{_load(row)}: something else uses this machine; "
             "stop it and measure again"
         )
     elif row.invoke_ms.p90 > SPREAD * row.invoke_ms.p50:

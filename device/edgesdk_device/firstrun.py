@@ -7,7 +7,6 @@ There it harms nobody. This is no sandbox: a file that made a runtime run code o
 import contextlib
 import hashlib
 import json
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import import_module
@@ -20,7 +19,6 @@ import edgesdk
 from edgesdk.atomic import make_folder, write_text
 from edgesdk.cache import cache_folder
 from edgesdk.errors import WriteError
-from edgesdk_device.apart import answer_apart, ask_apart
 from edgesdk_device.backends import BACKENDS, Delegate, open_backend
 
 TIMEOUT_S = 60.0
@@ -48,6 +46,10 @@ def run_first(content: bytes, path: Path, backend: str, threads: int = 1, delega
     digest = hashlib.sha256(content).hexdigest()
     if _is_known(digest, path, backend, delegate):
         return
+    import tempfile  # not for a model that is known: every start would wait for it
+
+    from edgesdk_device.apart import ask_apart
+
     with tempfile.NamedTemporaryFile(prefix="edgesdk_", suffix=".tflite") as file:
         file.write(content)
         file.flush()
@@ -106,4 +108,6 @@ def _run(path: str, backend: str, threads: int, delegate: dict[str, Any] | None)
 
 
 if __name__ == "__main__":
+    from edgesdk_device.apart import answer_apart
+
     answer_apart(_run)

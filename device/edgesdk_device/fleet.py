@@ -74,9 +74,9 @@ def read_fleet(path: Path | str) -> dict[str, Device]:
 
 
 def bench_fleet(
-    paths: Sequence[Path], devices: dict[str, Device], *, quick: bool, quiet: bool
+    paths: Sequence[Path], devices: dict[str, Device], extra: Extra, *, quick: bool, quiet: bool
 ) -> list[Measurement | Refused]:
-    """Every file on every device; one that is lost is a row with its reason.
+    """Every file on every device; one that is lost is a row with its reason. `extra` names no data.
 
     Raises:
         ModelFileError: if a file is missing or damaged.
@@ -85,21 +85,32 @@ def bench_fleet(
     for path in paths:
         modelfile.read(path).required_contract()
     with ThreadPoolExecutor(len(devices)) as pool:
-        answers = pool.map(lambda item: _ask(paths, *item, quick=quick, quiet=quiet), devices.items())
+        answers = pool.map(lambda item: _ask(paths, extra, *item, quick=quick, quiet=quiet), devices.items())
         rows = [row for answer in answers for row in answer]
     if all(isinstance(row, Refused) for row in rows):
         raise NothingMeasuredError(rows)
     return rows
 
 
-def _ask(paths: Sequence[Path], name: str, device: Device, *, quick: bool, quiet: bool) -> list[Measurement | Refused]:
+def _ask(
+    paths: Sequence[Path], extra: Extra, name: str, device: Device, *, quick: bool, quiet: bool
+) -> list[Measurement | Refused]:
     threads = [count or None for count in device.threads]
     try:
         if device.on == HERE:
-            rows = measure_all(paths, device.backends, threads, extra=Extra(), quick=quick, quiet=True)
+            rows = measure_all(paths, device.backends, threads, extra=extra, quick=quick, quiet=True)
             return [replace(row, place=name) for row in rows]
         host = Host(address=device.on, command=device.command, name=name)
-        return bench_on(paths, host, backends=device.backends, threads=threads, quick=quick, quiet=quiet)
+        return bench_on(
+            paths,
+            host,
+            backends=device.backends,
+            threads=threads,
+            source=extra.source,
+            sustained_minutes=extra.sustained_minutes,
+            quick=quick,
+            quiet=quiet,
+        )
     except EdgeSDKError as error:
         return [
             Refused(

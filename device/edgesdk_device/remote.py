@@ -17,7 +17,7 @@ from pathlib import Path
 from edgesdk import __version__, modelfile
 from edgesdk.contract import decode_value
 from edgesdk.errors import BackendError, EdgeSDKError, MeasurementError
-from edgesdk.measurement import Measurement, Refused
+from edgesdk.measurement import MEMORY, Measurement, Refused
 from edgesdk.progress import remark
 
 FOLDER = ".cache/edgesdk/bench"  # below the home folder there
@@ -59,10 +59,12 @@ def bench_on(
     *,
     backends: Sequence[str],
     threads: Sequence[int | None],
+    source: str = MEMORY,
+    sustained_minutes: float = 0.0,
     quick: bool,
     quiet: bool,
 ) -> list[Measurement | Refused]:
-    """Rows as of `edgesdk.bench`, measured there.
+    """Rows as of `edgesdk.bench`, measured there; `source` is one of that machine.
 
     Raises:
         ModelFileError: if a file is missing, damaged or has no contract.
@@ -79,6 +81,8 @@ def bench_on(
             remark(f"sent {path.name} to {host.address}", quiet=quiet)
     words = ["bench", *(f"{digest}.tflite" for digest in sent), "--backend", ",".join(backends)]
     words += ["--threads", ",".join("auto" if count is None else str(count) for count in threads)]
+    words += [*(["--source", source] if source != MEMORY else [])]
+    words += [*(["--sustained", f"{sustained_minutes:g}"] if sustained_minutes else [])]
     words += ["--quiet", *(["--quick"] if quick else [])]
     rows = run(host, words, quiet=quiet)
     by_name = {f"{digest}.tflite": str(path) for digest, path in sent.items()}

@@ -6,7 +6,7 @@ from typing import Any
 
 from edgesdk.contract import decode_value
 from edgesdk.results import Verified
-from edgesdk_device.apart import answer_apart, ask_apart
+from edgesdk_device.apart import Apart, answer_apart
 from edgesdk_device.backends import Delegate
 from edgesdk_device.classifier import Model
 
@@ -27,9 +27,21 @@ def replay_apart(
     Raises:
         BackendError: if the runtime refuses the file or dies on it.
     """
-    question = {"path": str(path), "backend": backend, "threads": threads, "delegate": delegate and asdict(delegate)}
-    answer = ask_apart("edgesdk_device.replay", question, subject, TIMEOUT_S)
-    verified = decode_value(Verified, answer, "answer")
+    with replayer(subject) as process:
+        return replay_in(process, path, backend, threads=threads, delegate=delegate)
+
+
+def replayer(subject: str) -> Apart:
+    """A fresh process that replays one file after another, see `replay_in`; its start goes on beside the caller."""
+    return Apart("edgesdk_device.replay", subject)
+
+
+def replay_in(
+    process: Apart, path: Path | str, backend: str, *, threads: int | None = 1, delegate: Delegate | None = None
+) -> Verified:
+    """As `replay_apart`, in a process that is there."""
+    process.send({"path": str(path), "backend": backend, "threads": threads, "delegate": delegate and asdict(delegate)})
+    verified = decode_value(Verified, process.receive(TIMEOUT_S), "answer")
     assert isinstance(verified, Verified)
     return verified
 

@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from edgesdk.generativeverbs import train_generative as train_generative
     from edgesdk.measurement import Measurement as Measurement
     from edgesdk.modelfile import ModelFile as ModelFile
+    from edgesdk.packing import Packed as Packed
+    from edgesdk.packing import pack as pack
+    from edgesdk.phoneverbs import bench_phone as bench_phone
+    from edgesdk.phoneverbs import build_site as build_site
+    from edgesdk.phoneverbs import phone as phone
     from edgesdk.preprocess import ImageInput as ImageInput
     from edgesdk.results import Check as Check
     from edgesdk.results import Classification as Classification
@@ -85,6 +90,7 @@ _HOMES = {
     "ModelFile": "edgesdk.modelfile",
     "ModelSpec": "edgesdk.spec",
     "Notice": "edgesdk_device.cameras",
+    "Packed": "edgesdk.packing",
     "Run": "edgesdk.runfolder",
     "Stream": "edgesdk_device.stream",
     "Verified": "edgesdk.results",
@@ -93,6 +99,8 @@ _HOMES = {
     "bench_android": "edgesdk.verbs",
     "bench_fleet": "edgesdk.verbs",
     "bench_on": "edgesdk.verbs",
+    "bench_phone": "edgesdk.phoneverbs",
+    "build_site": "edgesdk.phoneverbs",
     "choose": "edgesdk.verbs",
     "compress": "edgesdk.codecverbs",
     "convert": "edgesdk.verbs",
@@ -103,6 +111,8 @@ _HOMES = {
     "inspect": "edgesdk.verbs",
     "inspect_run": "edgesdk.verbs",
     "open_source": "edgesdk_device.cameras",
+    "pack": "edgesdk.packing",
+    "phone": "edgesdk.phoneverbs",
     "run": "edgesdk.verbs",
     "train": "edgesdk.verbs",
     "train_codec": "edgesdk.codecverbs",

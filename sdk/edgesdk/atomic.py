@@ -1,6 +1,8 @@
 """Files that are either whole or not there."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from edgesdk.errors import WriteError
@@ -67,3 +69,25 @@ def check_writable(path: Path | str) -> None:
         raise WriteError(
             f"cannot write {path}: {error.strerror or error}; name a file in a folder that exists and is writable"
         ) from error
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A name beside `path` for another's code to write to; at the block's end what lies there is synced and renamed.
+
+    Raises:
+        WriteError: if that is impossible; what stood there stays.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield aside
+        with aside.open("rb") as file:
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except OSError as error:
+        raise WriteError(
+            f"cannot write {path}: {error.strerror or error}; name a folder that exists and has room"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)

@@ -2,12 +2,13 @@
 
 A run an hour later differs because the machine does. So two ratios must agree: that of the times, and that of the times
 in units of a fixed piece of work which was measured beside each block. Both 99 % intervals must lie beyond the
-tolerance before anything is called faster or slower.
+tolerance. They tell how blocks of one process differ, not how processes do, which lie elsewhere in memory and have
+other neighbours: so what seems faster or slower must seem so `CONFIRMATIONS` times more, in a fresh process each time.
 """
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +20,7 @@ from edgesdk.stats import ratio_interval, split_blocks
 
 LEVEL = 0.99
 TOLERANCE_PERCENT = 5.0
+CONFIRMATIONS = 2
 FEWEST_BLOCKS = 5
 LARGEST_FILE_BYTES = 2**28
 Verdict = Literal["faster", "slower", "not distinguishable", "not comparable"]
@@ -45,6 +47,11 @@ class Comparison:
     corrected_low: float = 1.0
     corrected_high: float = 1.0
     reason: str = ""
+
+    @property
+    def changed(self) -> bool:
+        """Whether it is told faster or slower."""
+        return self.verdict in ("faster", "slower")
 
     def __str__(self) -> str:
         if self.reason:
@@ -89,6 +96,17 @@ def compare(
         raise ValueError(f"tolerance is {tolerance_percent}, expected percent from 0 up, such as 5")
     before = {_key(row): row for row in baseline}
     return [_compare(row, before.get(_key(row)), 1 + tolerance_percent / 100) for row in rows]
+
+
+def confirm(found: Sequence[Comparison], again: Sequence[Comparison]) -> list[Comparison]:
+    """Each comparison, but told by `again` and not distinguishable where that does not say the same of it."""
+    others = {comparison.name: comparison for comparison in again}
+    return [
+        replace(others[item.name], verdict="not distinguishable")
+        if item.changed and item.name in others and others[item.name].verdict != item.verdict
+        else item
+        for item in found
+    ]
 
 
 def _compare(row: Measurement, before: Measurement | None, factor: float) -> Comparison:

@@ -1,7 +1,13 @@
-"""What TFLite's benchmark_model prints, read: from a device over adb, or from a log that somebody else made."""
+"""What TFLite's benchmark_model prints, read: from a device over adb, or from what somebody else measured.
 
+That is its log, with the table that `--enable_op_profiling=true` adds as text or CSV, or its BenchmarkResult
+(`--result_file_path`, protobuf) as JSON, as google.protobuf's json_format makes it.
+"""
+
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 from edgesdk.errors import MeasurementError
 from edgesdk.measurement import OnAndroid, OpTime
@@ -61,19 +67,24 @@ def parse_log(
 
 
 def read_log(path: Path | str) -> OnAndroid:
-    """A log of benchmark_model as a row; its profile by node type (text or CSV) is read where it holds one.
+    """A log of benchmark_model, or its BenchmarkResult as JSON, as a row; the log's profile is read where it has one.
 
     Raises:
         MeasurementError: if the file is missing or holds no timings.
     """
     path = Path(path)
-    what = "expected what benchmark_model prints (--enable_op_profiling=true adds its operations)"
+    what = (
+        "expected what benchmark_model prints (--enable_op_profiling=true adds its operations), or its BenchmarkResult "
+        "as JSON"
+    )
     try:
         if path.stat().st_size > LARGEST_LOG_BYTES:
             raise MeasurementError(f"{path} is larger than {LARGEST_LOG_BYTES >> 20} MiB, {what}")
         text = path.read_text(errors="replace")
     except OSError as error:
         raise MeasurementError(f"cannot read {path} ({error.strerror}): {what}") from error
+    if text.lstrip()[:1] == "{":
+        return _read_result(text, path, what)
     graph, threads = _GRAPH.search(text), _THREADS.search(text)
     backend = next((name for name, pattern in _BACKENDS if pattern.search(text)), "litert")
     row = parse_log(
@@ -89,6 +100,46 @@ def read_log(path: Path | str) -> OnAndroid:
     if row is None:
         raise MeasurementError(f"{path} holds no timings, {what}")
     return row
+
+
+def _read_result(text: str, path: Path, what: str) -> OnAndroid:
+    """A BenchmarkResult message in JSON; its keys are written as in the .proto file or in camel case."""
+
+    def numbers(part: str) -> dict[str, float]:
+        value = found.get(part, {})
+        return {_snake(name): float(number) for name, number in value.items()}
+
+    try:
+        found: dict[str, Any] = {_snake(name): value for name, value in json.loads(text).items()}
+        latency, memory, misc = (numbers(f"{part}_metrics") for part in ("latency", "memory", "misc"))
+        peak_mb = memory.get("peak_mem_mb", 0.0)
+        return OnAndroid(
+            model=str(found.get("name") or path.stem),
+            path=str(path),
+            sha256="",
+            backend="litert",
+            threads=1,
+            delegate="",
+            device=f"the machine of {path.name}",
+            load_ms=latency["init_ms"],
+            first_invoke_ms=latency["first_inference_ms"],
+            mean_ms=latency["avg_ms"],
+            std_ms=latency["stddev_ms"],
+            min_ms=latency["min_ms"],
+            max_ms=latency["max_ms"],
+            n=int(misc["num_runs"]),
+            nodes=None,
+            delegated_nodes=None,
+            peak_memory_bytes=round(peak_mb * 2**20) if peak_mb > 0 else None,
+        )
+    except KeyError as error:
+        raise MeasurementError(f"{path} holds no {error.args[0]} among its metrics: {what}") from error
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise MeasurementError(f"{path} is no result of benchmark_model ({str(error)[:80]}): {what}") from error
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()
 
 
 def _read_ops(text: str) -> tuple[OpTime, ...]:

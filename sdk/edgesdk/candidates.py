@@ -1,6 +1,7 @@
 """The candidates of `choose`: what they are worth and cost, which to go on with, which to take."""
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -91,11 +92,13 @@ class Candidate:
 def keep_promising(
     cells: Sequence[tuple[ModelSpec, float, float]], keep: int, budget_ms: float | None, error: float
 ) -> list[ModelSpec]:
-    """The networks to go on with after the short lesson: successive halving with two aims.
+    """The networks to go on with after the short lesson: successive halving along the front of speed and accuracy.
 
-    K. Jamieson and A. Talwalkar, Non-stochastic Best Arm Identification, arXiv 1502.07943, halve by one score. Here
-    those that nothing beats in both milliseconds and accuracy come first, then those that only these beat, and so on.
-    Under a budget what cannot keep it goes at once, and of the rest the most accurate stay.
+    K. Jamieson and A. Talwalkar, Non-stochastic Best Arm Identification, arXiv 1502.07943, drop the half that scores
+    worst. Here a network is worth what the best of the faster ones lacks in accuracy: who allows no more milliseconds
+    than it takes would lose so much without it. The one that is worth least is dropped until `keep` are left, so that
+    the front and its neighbours stay, spread over all speeds. Under a budget what cannot keep it goes at once, and of
+    the rest the most accurate stay, because a faster one is of no use.
 
     Args:
         cells: (spec, milliseconds of its fastest file, accuracy) each.
@@ -103,22 +106,17 @@ def keep_promising(
         budget_ms: None for the whole front.
         error: typical relative error of the milliseconds.
     """
-    left = list(cells)
+    left = sorted(cells, key=lambda cell: (cell[1], -cell[2]))
     if budget_ms is not None:
         hopeful = [cell for cell in left if cell[1] <= budget_ms * (1 + 2 * error)]
-        left = hopeful or [min(left, key=lambda cell: cell[1])]
-        return [spec for spec, _, _ in sorted(left, key=lambda cell: -cell[2])[:keep]]
-    kept: list[ModelSpec] = []
-    while left and len(kept) < keep:
-        layer = [cell for cell in left if not any(_beats(other, cell) for other in left)]
-        layer.sort(key=lambda cell: -cell[2])
-        kept += [spec for spec, _, _ in layer][: keep - len(kept)]
-        left = [cell for cell in left if cell not in layer]
-    return kept
-
-
-def _beats(a: tuple[ModelSpec, float, float], b: tuple[ModelSpec, float, float]) -> bool:
-    return a[1] <= b[1] and a[2] >= b[2] and (a[1] < b[1] or a[2] > b[2])
+        return [spec for spec, _, _ in sorted(hopeful or left[:1], key=lambda cell: -cell[2])[:keep]]
+    while len(left) > keep:
+        worth = [
+            accuracy - max((faster for _, _, faster in left[:index]), default=-math.inf)
+            for index, (_, _, accuracy) in enumerate(left)
+        ]
+        del left[worth.index(min(worth))]
+    return [spec for spec, _, _ in left]
 
 
 def find_front(candidates: Sequence[Candidate]) -> list[Candidate]:

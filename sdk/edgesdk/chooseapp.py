@@ -6,6 +6,7 @@ import json
 from edgesdk import report
 from edgesdk.candidates import Candidate, Limits
 from edgesdk.drawing import Point
+from edgesdk.engine import make_engine
 from edgesdk.page import SERIES
 from edgesdk.progress import remark
 from edgesdk.tables import columns
@@ -42,6 +43,7 @@ def choose(options: argparse.Namespace) -> int:
         out=options.out,
         everything=options.all,
         quick=options.quick,
+        engine=make_engine(options.engine, cpus=options.cpus, gpus=options.gpus),
         quiet=options.quiet,
     )
     front = {candidate.name for candidate in chosen.front}

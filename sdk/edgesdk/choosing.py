@@ -17,6 +17,7 @@ from edgesdk import modelfile
 from edgesdk.atomic import check_writable, make_folder, write_bytes, write_text
 from edgesdk.candidates import Candidate, Limits, corners, find_front, keep_promising, pick
 from edgesdk.data import read_dataset, split_dataset
+from edgesdk.engine import Engine, LocalEngine
 from edgesdk.latency import Features, LatencyModel, fit_latency
 from edgesdk.measurement import Measurement
 from edgesdk.progress import remark
@@ -77,6 +78,7 @@ def choose(
     out: Path | str | None = None,
     everything: bool = False,
     quick: bool = False,
+    engine: Engine | None = None,
     quiet: bool = True,
 ) -> Chosen:
     """Learn, convert and measure a grid of candidates and take the best that keeps the limits.
@@ -90,6 +92,7 @@ def choose(
         folder: where everything is kept and found again; `choose_<data>` in the working folder if None.
         out: the file's name; `<model>_<data>_<precision>.tflite` if None.
         everything: stop no candidate.
+        engine: where networks are learned and converted; this process if None. Measured is on `host` or here.
 
     Raises:
         ChoiceError: if no candidate keeps the limits: says the nearest.
@@ -120,7 +123,7 @@ def choose(
         quiet=quiet,
         start=start,
     )
-    found, errors, rows = _measure_grid(work, specs, limits, everything=everything)
+    found, errors, rows = _measure_grid(work, specs, limits, engine or LocalEngine(), everything=everything)
     taken, why = pick(found, limits)
     path = Path(out) if out is not None else Path(f"{taken.spec.name}_{dataset.name}_{taken.precision}.tflite")
     write_bytes(path, Path(taken.path).read_bytes())
@@ -139,19 +142,18 @@ def choose(
 
 
 def _measure_grid(
-    work: Workshop, specs: Sequence[ModelSpec], limits: Limits, *, everything: bool
+    work: Workshop, specs: Sequence[ModelSpec], limits: Limits, engine: Engine, *, everything: bool
 ) -> tuple[list[Candidate], dict[str, float | None], list[Measurement]]:
     size = {spec: spec.width**2 * spec.res**2 for spec in specs}  # multiply-adds, up to a factor
     passes = 3.0 * (work.learning.epochs or 15) if work.longer else 1.0
     work.total = sum(size.values()) * (1 + passes / (1 if everything else 2))
     features: dict[ModelSpec, Features] = {}
-    for index, spec in enumerate(specs):
-        work.learn(spec, full=False)
+    for index, spec in enumerate(engine.run(Workshop.prepare, work, specs)):
         features[spec] = work.features(spec)
         top1 = work.val_top1(spec)
         work.advance(size[spec], f"{index + 1} of {len(specs)} short lessons: {spec.name} {100 * top1:.1f} %")
     drafts: dict[Cell, Path] = {}
-    for spec in corners(specs):
+    for spec in engine.run(Workshop.draft, work, corners(specs)):
         drafts |= work.draft(spec)
     drafted = _by_cell(drafts, work.measure(list(drafts.values()), quick=True))
     models = _fit(work.precisions, drafted, features)
@@ -164,7 +166,7 @@ def _measure_grid(
     remark(f"going on with {len(promising)} of {len(specs)} networks", quiet=work.quiet)
     work.total = work.done + passes * sum(size[spec] for spec in promising)
     files: dict[Cell, Path] = {}
-    for spec in promising:
+    for spec in engine.run(Workshop.convert, work, promising):
         files |= work.convert(spec)
         work.advance(passes * size[spec], f"{spec.name} is learned and converted")
     measured = _by_cell(files, work.measure(list(files.values()), quick=work.quick))

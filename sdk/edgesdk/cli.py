@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from edgesdk import codeccommands, generativecommands, runapp
+from edgesdk import codeccommands, generativecommands, phonecommands, runapp, scalecommands
 from edgesdk.choice import name_place, name_runtime
 from edgesdk.errors import EdgeSDKError
 from edgesdk.generation import is_generated
@@ -71,6 +71,7 @@ def train(options: argparse.Namespace) -> int:
         weights=options.weights,
         init_from=options.init_from,
         resume=options.resume,
+        team=scalecommands.make_team(options),
         out=options.out,
         quiet=options.quiet,
     )
@@ -282,6 +283,7 @@ def _after_stop(options: argparse.Namespace) -> str:
         "train": ": continue with the same command and --resume",
         "convert": ": the same command continues where it stopped",
         "choose": ": the same command continues where it stopped",
+        "pack": ": the same command continues where it stopped",
     }.get(options.verb, "")
 
 
@@ -292,11 +294,14 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "inspect": inspect,
     "bench": bench,
     "choose": choose,
+    "pack": scalecommands.pack,
     "run": run,
     "compress": codeccommands.compress,
     "decompress": codeccommands.decompress,
     "generate": generativecommands.generate,
     "augment": generativecommands.augment,
+    "phone": phonecommands.phone,
+    "web": phonecommands.web,
     "doctor": doctor,
 }
 

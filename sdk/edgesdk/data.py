@@ -2,36 +2,35 @@
 
 Understood are a folder with one subfolder a class; the same under train/, val/ and test/; a folder with images/ and
 labels.csv (file, class_index, label; classes.csv where there are more classes than photos show); a tar of class
-folders, or a folder of one for each split; an .npz with x_train and y_train; and `digits`, the 1,797 handwritten digits
-of Alpaydin and Kaynak (UCI) that come with scikit-learn.
+folders, or a folder of one for each split; an .npz with x_train and y_train; what `edgesdk pack` made of any of these;
+and `digits`, the 1,797 handwritten digits of Alpaydin and Kaynak (UCI) that come with scikit-learn.
 """
 
 import contextlib
-import csv
 import hashlib
-import itertools
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
-from edgesdk import digits
+from edgesdk import digits, latepixels
 from edgesdk.archives import LARGEST_LABEL, SPLITS, is_tar, read_npz, read_tars, split_tars
 from edgesdk.bounded import read_bounded
 from edgesdk.errors import DataError
-from edgesdk.photo import Photo
+from edgesdk.labelscsv import read_labels_csv
+from edgesdk.photo import Photo, Span
 from edgesdk.preprocess import ImageInput, Pixels, fit_frame
 from edgesdk.progress import progress, remark
 from edgesdk.quiet import captured_output
+from edgesdk.shards import MANIFEST_FILE, read_shards
 
 TEST_SHARE, VAL_SHARE = 0.2, 0.1
-LARGEST_CSV_BYTES = 64 * 2**20
-MOST_ROWS = 2**20
 LARGEST_LABELS_BYTES = 16 * 2**20
 COLORS_SEEN_IN = 24  # photos
 
@@ -60,23 +59,26 @@ class Images:
     """Decoded photos at the model's size.
 
     Attributes:
-        pixels: uint8 [n, height, width, channels], in the model's colour order.
+        pixels: uint8 [n, height, width, channels], in the model's colour order; `LatePixels` where they are more than
+            memory should hold.
         labels: int32 [n].
         paths: [n], the files.
         skipped: files that could not be decoded.
+        shards: int32 [n], the number of the shard that each lies in; None where some lie in none.
     """
 
     pixels: Pixels
     labels: npt.NDArray[np.int32]
     paths: tuple[Path, ...]
     skipped: tuple[Path, ...]
+    shards: npt.NDArray[np.int32] | None = None
 
 
 def read_dataset(source: Path | str) -> Dataset:
     """List the photos of a data set; nothing is decoded yet.
 
     Args:
-        source: a folder, a tar, an .npz, or "digits".
+        source: a folder, a tar, an .npz, a folder of shards, or "digits".
 
     Raises:
         DataError: if there is no such folder or file, no class, a class without files, or a bad labels.csv.
@@ -84,6 +86,10 @@ def read_dataset(source: Path | str) -> Dataset:
     if str(source) == digits.NAME:
         return replace(read_dataset(digits.digits_folder()), name=digits.NAME)
     folder = Path(source)
+    if (folder / MANIFEST_FILE).is_file():
+        packed, inside = read_shards(folder)
+        about = {name: getattr(packed, name) for name in ("name", "classes", "fingerprint", "synsets")}
+        return Dataset(photos=tuple(inside), **about)
     archive = folder.is_file() and (is_tar(folder) or folder.suffix == ".npz")
     if not folder.is_dir() and not archive:
         found = "a file" if folder.exists() else "nothing"
@@ -95,7 +101,7 @@ def read_dataset(source: Path | str) -> Dataset:
     if archive:
         classes, files = read_npz(folder) if folder.suffix == ".npz" else read_tars({"": folder})
     elif (folder / "labels.csv").is_file() and (folder / "images").is_dir():
-        classes, synsets, files = _read_labels_csv(folder)
+        classes, synsets, files = read_labels_csv(folder)
     elif _class_names(folder / "train"):
         classes = _class_names(folder / "train")
         files = []
@@ -129,9 +135,14 @@ def read_photos(source: Path | str) -> Dataset:
     folder = digits.digits_folder() if str(source) == digits.NAME else Path(source)
     if not folder.is_dir():
         raise DataError(f"{folder} is {'a file' if folder.exists() else 'nothing'}, expected a folder of photos")
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    if (folder / MANIFEST_FILE).is_file():
+        packed = read_shards(folder)[1]
+        found = sorted((replace(photo, label=0, split="") for photo in packed), key=lambda photo: photo.path)
+    else:
+        files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+        found = [Photo(path=path, label=0) for path in files]
     with ThreadPoolExecutor() as pool:
-        photos = tuple(pool.map(Photo.digested, (Photo(path=path, label=0) for path in files)))
+        photos = tuple(pool.map(Photo.digested, found))
     if not photos:
         raise DataError(f"{folder} is empty, expected a folder of photos")
     fingerprint = hashlib.sha256("\n".join(photo.digest for photo in photos).encode()).hexdigest()
@@ -255,21 +266,31 @@ def draw_evenly(photos: Sequence[Photo], n: int) -> tuple[Photo, ...]:
     return tuple(photo for _, photo in turns[:n])
 
 
-def load_images(photos: Sequence[Photo], image_input: ImageInput, *, quiet: bool = True) -> Images:
+def load_images(photos: Sequence[Photo], image_input: ImageInput, *, late: bool = False, quiet: bool = True) -> Images:
     """Decode photos and bring them to the model's size, in all threads.
 
+    Where they are more than memory should hold, or `late`, each is decoded when it is looked at, the same.
+
     Raises:
-        DataError: if none can be decoded.
+        DataError: if none can be decoded, or a shard is missing or damaged.
     """
-    pixels = np.empty((len(photos), *image_input.shape), np.uint8)
+    late = late or len(photos) * math.prod(image_input.shape) > latepixels.memory_bytes()
+    pixels = np.empty((0 if late else len(photos), *image_input.shape), np.uint8)
     whole = np.zeros(len(photos), bool)
 
     def load(index: int) -> None:
+        photo = photos[index]
+        if isinstance(photo.content, Span) and (late or not photo.content.whole):
+            whole[index] = photo.content.whole  # found when it was packed
+            return
         try:
-            pixels[index] = fit_frame(photos[index].frame(), image_input)
+            frame = photo.frame()
+            if not late:
+                pixels[index] = fit_frame(frame, image_input)
             whole[index] = True
         except DataError:
-            pass
+            if isinstance(photo.content, Span):
+                raise
 
     bar = progress("reading photos", len(photos), quiet=quiet)
     with bar as advance, captured_output(), ThreadPoolExecutor() as pool:
@@ -278,11 +299,15 @@ def load_images(photos: Sequence[Photo], image_input: ImageInput, *, quiet: bool
     if not whole.any():
         raise DataError(f"none of {len(photos)} photos can be decoded, expected JPEG, PNG, WebP, BMP or TIFF files")
     good = [photo for photo, ok in zip(photos, whole, strict=True) if ok]
+    if late:
+        pixels = cast(Pixels, latepixels.LatePixels(good, image_input))
+    spans = [photo.content for photo in good if isinstance(photo.content, Span)]
     return Images(
-        pixels=pixels if whole.all() else pixels[whole],
+        pixels=pixels if late or whole.all() else pixels[whole],
         labels=np.array([photo.label for photo in good], np.int32),
         paths=tuple(photo.path for photo in good),
         skipped=tuple(photo.path for photo, ok in zip(photos, whole, strict=True) if not ok),
+        shards=np.array([span.number for span in spans], np.int32) if len(spans) == len(good) else None,
     )
 
 
@@ -324,58 +349,3 @@ def _class_files(folder: Path, classes: Iterable[str], split: str) -> list[Photo
             raise DataError(f"class {name!r} has no photos in {folder}: add some or remove the folder")
         photos += [Photo(path=path, label=index, split=split) for path in files]
     return photos
-
-
-def _read_labels_csv(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...], list[Photo]]:
-    rows = _read_csv(folder / "labels.csv", ("file", "class_index", "label"))
-    named = rows
-    if (folder / "classes.csv").is_file():
-        named = _read_csv(folder / "classes.csv", ("class_index", "label"))
-    labels: dict[int, str] = {}
-    synsets: dict[int, str] = {}
-    try:
-        for row in named:
-            labels[int(row["class_index"])] = row["label"]
-            synsets[int(row["class_index"])] = row.get("synset") or ""
-        photos = []
-        for row in rows:
-            path = folder / "images" / row["file"]
-            named_file = repr(row["file"][:80])
-            if not path.resolve().is_relative_to((folder / "images").resolve()):
-                raise DataError(f"labels.csv names {named_file}, which is outside {folder / 'images'}")
-            if not path.is_file():
-                raise DataError(f"labels.csv names {named_file}, which is not in {folder / 'images'}")
-            photos.append(Photo(path=path, label=int(row["class_index"]), split=row.get("split") or ""))
-    except OSError as error:
-        raise DataError(f"labels.csv names {named_file}, which is no file's name ({error.strerror})") from error
-    except ValueError as error:
-        raise DataError(f"{folder / 'labels.csv'} has a class_index that is not a whole number ({error})") from error
-    if sorted(labels) != list(range(len(labels))):
-        raise DataError(f"{folder}: class_index must count 0, 1, 2, ... without gaps, found up to {max(labels)}")
-    if any(photo.label not in labels for photo in photos):
-        raise DataError(f"{folder / 'labels.csv'} has a class_index that classes.csv does not name")
-    order = range(len(labels))
-    return (
-        tuple(labels[i] for i in order),
-        tuple(synsets[i] for i in order) if all(synsets.values()) else (),
-        photos,
-    )
-
-
-def _read_csv(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
-    if path.stat().st_size > LARGEST_CSV_BYTES:
-        raise DataError(f"{path} is larger than {LARGEST_CSV_BYTES >> 20} MiB, too large for a list of labels")
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in columns if name not in (reader.fieldnames or ())]
-            if missing:
-                raise DataError(f"{path} has no column {missing[0]!r}, expected {', '.join(columns)}")
-            rows = list(itertools.islice(reader, MOST_ROWS + 1))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"cannot read {path}: {error}") from error
-    if len(rows) > MOST_ROWS:
-        raise DataError(f"{path} has more than {MOST_ROWS} rows: make it folders of photos")
-    if not rows or any(row[name] is None for row in rows for name in columns):
-        raise DataError(f"{path} has no rows, or a row that is too short")
-    return rows

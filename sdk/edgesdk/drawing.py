@@ -14,6 +14,7 @@ BINS = 48
 PARTS = ("capture", "queue", "prepare", "invoke", "post")
 LOG_ABOVE = 8.0  # largest over smallest, beyond which an axis is logarithmic
 LINE = 18  # height of a line of text
+MOST_LABELS = 16  # of more points only those on the front are named
 Scale = Callable[[float], float]
 
 
@@ -93,7 +94,7 @@ def pareto(points: Sequence[Point]) -> str:
 
     def draw(width: int) -> Canvas:
         canvas = Canvas(width=width, height=430)
-        left, right, top, bottom = 52, width - 16, 14, 380
+        left, right, top, bottom = 52, width - 16, 24, 380
         x, ticks = _axis([p.ms for p in points], left + 12, right - 24)
         low, high = min(p.low for p in points), max(p.high for p in points)
         low, high = max(0.0, low - 0.05 * (high - low)), min(1.0, high + 0.05 * (high - low))
@@ -110,19 +111,21 @@ def pareto(points: Sequence[Point]) -> str:
             canvas.line(x(tick), top, x(tick), bottom)
             canvas.text(x(tick), bottom + LINE, f"{tick:g}", anchor="middle")
         canvas.text((left + right) / 2, bottom + 2 * LINE + 2, "ms of one invoke, p90", "axis", "middle")
-        canvas.text(left - 46, top - 2, "top-1", "axis")
+        canvas.text(left - 46, top - 10, "top-1", "axis")
         front = sorted((p for p in points if p.front), key=lambda p: p.ms)
         corners = [(x(p.ms), y(p.top1)) for p in front]
         steps = [corner for a, b in pairwise(corners) for corner in (a, (b[0], a[1]))]
         if len(corners) > 1:
             canvas.path([*steps, corners[-1]], "front")
         taken: list[tuple[float, float, float, float]] = [(x(p.ms) - 6, y(p.top1) - 6, 12, 12) for p in points]
-        for p in sorted(points, key=lambda p: (not p.picked, not p.front)):
+        for p in points:
             px, py = x(p.ms), y(p.top1)
             canvas.line(px, y(p.low), px, y(p.high), f"whisker s{p.series}")
             kind = f"dot s{p.series}" + (" picked" if p.picked else "") + (" guessed" if p.guessed else "")
             canvas.dot(px, py, 8 if p.picked else 6, kind, p.tip)
-            _label(canvas, taken, p, px, py, (left, right, top, bottom))
+        for p in sorted(points, key=lambda p: (not p.picked, not p.front)):
+            if len(points) <= MOST_LABELS or p.front or p.picked:
+                _label(canvas, taken, p, x(p.ms), y(p.top1), (left, right, top, bottom))
         return canvas
 
     return both(draw, "accuracy over milliseconds, a point a model")
@@ -137,7 +140,7 @@ def _label(
     inside: tuple[float, float, float, float],
 ) -> None:
     width = 7.2 * len(p.label)
-    places = [(px + 10, py + 4, "start"), (px - 10, py + 4, "end")]
+    places = [(px - 8, py - 6, "end"), (px + 9, py + 15, "start"), (px + 10, py + 4, "start"), (px - 10, py + 4, "end")]
     places += [(px, py + sign * far, "middle") for far in (16, 28) for sign in (-1, 1)]
     for lx, ly, anchor in places:
         begin = lx - {"start": 0.0, "middle": width / 2, "end": width}[anchor]

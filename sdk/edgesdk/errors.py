@@ -11,6 +11,7 @@
     │   └── NothingMeasuredError  every measurement was refused
     ├── MeasurementError   a baseline or log that is missing or damaged, a host that is lost
     │   └── ChoiceError    no candidate keeps the limits
+    ├── EngineError        a cluster that cannot be reached, or a worker that is lost again and again
     ├── SourceError        a camera, video, folder or URL that cannot be opened
     ├── StreamError        a compressed picture that is damaged, cut short or of another model
     ├── ServeError         an address that the web page cannot be served on
@@ -72,6 +73,10 @@ class MeasurementError(EdgeSDKError):
 
 class ChoiceError(MeasurementError):
     """No candidate keeps the limits."""
+
+
+class EngineError(EdgeSDKError):
+    """A cluster cannot be reached or has too little, or one of its workers is lost again and again."""
 
 
 class SourceError(EdgeSDKError):

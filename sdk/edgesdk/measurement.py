@@ -5,6 +5,8 @@ from typing import Literal
 
 from edgesdk.choice import Choice
 
+MEMORY = "memory"  # the source whose frames are there already
+
 
 @dataclass(frozen=True, kw_only=True)
 class Percentiles:
@@ -127,7 +129,8 @@ class Measurement:
         choice: why this backend and number of threads, where that was left open.
         nodes, delegated_nodes: operations in the graph, and how many the delegate took; without one XNNPACK or the GPU.
         max_difference: the largest difference from a golden output; None where the contract holds none.
-        cpu_over_wall: CPU seconds per second of invoke: 2 threads that really run give almost 2.
+        cpu_over_wall: CPU seconds per second of invoke: 2 threads that really run give almost 2. This, delegated_nodes
+            and peak_rss_bytes are None where a browser measured, which does not tell them.
         load_ms: read, check and build; allocate_ms: tensors and packed weights, None where the runtime does not tell
             them apart; first_invoke_ms: the first run, before any warm-up; warmup_ms: the runs after it that are left
             out.
@@ -158,8 +161,8 @@ class Measurement:
     device: str = ""
     choice: Choice | None = None
     nodes: int
-    delegated_nodes: int
-    cpu_over_wall: float
+    delegated_nodes: int | None
+    cpu_over_wall: float | None
     load_ms: float
     allocate_ms: float | None = None
     first_invoke_ms: float
@@ -169,7 +172,7 @@ class Measurement:
     age: Age | None = None
     paced: Paced | None = None
     sustained: tuple[Minute, ...] = ()
-    peak_rss_bytes: int
+    peak_rss_bytes: int | None
     rss_delta_bytes: int = 0
     max_difference: float | None = None
     top1: float | None = None

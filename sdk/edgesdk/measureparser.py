@@ -39,14 +39,21 @@ def add_bench(command: argparse.ArgumentParser) -> None:
         "--on",
         metavar="HOST",
         type=_place,
-        help="measure on USER@HOST over OpenSSH (EDGESDK_SSH names another ssh command), or on the Android device "
+        help="measure on USER@HOST over OpenSSH (EDGESDK_SSH names another ssh command), in a phone's browser: phone "
+        "(--backend litertjs-wasm, litertjs-webgpu), or on the Android device "
         "adb:SERIAL with its benchmark_model, --backend litert, litert-gpu or nnapi (not verified on hardware)",
     )
     command.add_argument(
         "--fleet", type=Path, metavar="TOML", help="measure on every device of a file at once; see docs/bench.md"
     )
     command.add_argument(
-        "--import", dest="logs", action="append", default=[], type=Path, metavar="LOG", help="a log of benchmark_model"
+        "--import",
+        dest="logs",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="LOG",
+        help="a log of benchmark_model, or its BenchmarkResult as JSON",
     )
     command.add_argument("--report", type=Path, metavar="FILE", help="write .html, .md, .csv or .json")
 
@@ -74,8 +81,8 @@ def add_choose(command: argparse.ArgumentParser) -> None:
     grid.add_argument("--all", action="store_true", help="stop no candidate: learn and measure the whole grid")
     group = command.add_argument_group("limits")
     group.add_argument("--budget", type=_milliseconds, metavar="MS", help="of one invoke, p90, such as 30ms")
-    group.add_argument("--max-size", type=_bytes, metavar="BYTES", help="of the file, such as 1MB")
-    group.add_argument("--max-ram", type=_bytes, metavar="BYTES", help="that the model adds to a process, such as 20MB")
+    group.add_argument("--max-size", type=size, metavar="BYTES", help="of the file, such as 1MB")
+    group.add_argument("--max-ram", type=size, metavar="BYTES", help="that the model adds to a process, such as 20MB")
     group.add_argument("--min-accuracy", type=float, metavar="PERCENT", help="top-1 of the test photos")
     command.add_argument("--on", metavar="USER@HOST", help="measure there over OpenSSH")
     command.add_argument("--quick", action="store_true", help="about two seconds for each measurement")
@@ -137,7 +144,8 @@ def _milliseconds(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is no time, expected milliseconds such as 30ms") from error
 
 
-def _bytes(text: str) -> float:
+def size(text: str) -> float:
+    """Bytes, also as kB, MB or GB."""
     number, factor = text, 1.0
     for unit, value in (("kB", 1e3), ("KB", 1e3), ("MB", 1e6), ("GB", 1e9)):
         if text.endswith(unit):

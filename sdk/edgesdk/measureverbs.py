@@ -80,6 +80,8 @@ def bench_on(
     *,
     backends: Sequence[str] = ("auto",),
     threads: Sequence[int | None] = (None,),
+    source: str = "memory",
+    sustained_minutes: float = 0.0,
     quick: bool = False,
     quiet: bool = True,
 ) -> list[Measurement | Refused]:
@@ -90,6 +92,7 @@ def bench_on(
 
     Args:
         host: USER@HOST, which `ssh` reaches without a password.
+        source: of that machine, such as its camera.
 
     Raises:
         MeasurementError: if the host is lost or has no edgesdk.
@@ -99,11 +102,26 @@ def bench_on(
     from edgesdk_device.remote import bench_on as measure_there
 
     files = [Path(path) for path in paths]
-    return measure_there(files, Host(address=host), backends=backends, threads=threads, quick=quick, quiet=quiet)
+    return measure_there(
+        files,
+        Host(address=host),
+        backends=backends,
+        threads=threads,
+        source=source,
+        sustained_minutes=sustained_minutes,
+        quick=quick,
+        quiet=quiet,
+    )
 
 
 def bench_fleet(
-    paths: Sequence[Path | str], fleet: Path | str, *, quick: bool = False, quiet: bool = True
+    paths: Sequence[Path | str],
+    fleet: Path | str,
+    *,
+    source: str = "memory",
+    sustained_minutes: float = 0.0,
+    quick: bool = False,
+    quiet: bool = True,
 ) -> list[Measurement | Refused]:
     """Measure files on all devices of a fleet file at once; `place` of each row is the device's name.
 
@@ -111,7 +129,9 @@ def bench_fleet(
         MeasurementError: if the fleet file is missing or wrong.
         EdgeSDKError: as `bench`; a device that is lost is a row with its reason.
     """
+    from edgesdk_device.bench import Extra
     from edgesdk_device.fleet import bench_fleet as measure_everywhere
     from edgesdk_device.fleet import read_fleet
 
-    return measure_everywhere([Path(path) for path in paths], read_fleet(fleet), quick=quick, quiet=quiet)
+    extra = Extra(source=source, sustained_minutes=sustained_minutes)
+    return measure_everywhere([Path(path) for path in paths], read_fleet(fleet), extra, quick=quick, quiet=quiet)

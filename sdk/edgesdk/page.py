@@ -16,6 +16,7 @@ from edgesdk.report import Report
 COLORS = ("var(--s7)", "var(--s4)", "var(--s2)", "var(--invoke)", "var(--s3)")  # of `drawing.PARTS`
 MIXED = 6
 MOST_CLASSES = 40
+FEW = 12  # measurements whose details are shown at once
 SERIES = ("float32", "float16", "dynamic", "int8", "int16x8")
 
 
@@ -38,6 +39,7 @@ def build_page(made: Report) -> str:
         raw=safe(_in_script(report.as_json(made.rows, samples=True))),
         csv=safe(_in_script(json.dumps(report.as_csv(made.rows)))),
         measurements=measured,
+        few=" open" if len(measured) <= FEW else "",
         rows=report.table_rows(measured),
         columns=report.COLUMNS,
         parts=drawing.PARTS,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from edgesdk import __version__, codeccommands, generativecommands, measureparser
+from edgesdk import __version__, codeccommands, generativecommands, measureparser, phonecommands, scalecommands
 from edgesdk.measureparser import add_delegate, count, words
 from edgesdk.methodsparser import add_methods
 from edgesdk.recipe import RECIPES
@@ -66,6 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     codeccommands.add_training(command)
     add_methods(command)
     generativecommands.add_training(command)
+    scalecommands.add_team(command)
     command.add_argument("--resume", action="store_true", help="continue what was interrupted in the run folder")
     command.add_argument("-o", "--out", type=Path, metavar="RUN", help="run folder (default: named by model and data)")
 
@@ -178,6 +179,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     measureparser.add_choose(command)
     _add_learning(command)
+    scalecommands.add_engine(command, "cell")
 
     command = add(
         "run",
@@ -199,6 +201,8 @@ def build_parser() -> argparse.ArgumentParser:
 
     codeccommands.add_commands(add)
     generativecommands.add_commands(add)
+    phonecommands.add_commands(add)
+    scalecommands.add_commands(add, measureparser.size)
 
     command = add("doctor", "say what works here and how to get the rest", "edgesdk doctor model.tflite")
     command.add_argument(

@@ -92,9 +92,9 @@ def table_rows(measurements: Sequence[Measurement]) -> list[tuple[str, ...]]:
             f"{m.frame_ms.p90:.3f}",
             f"{m.load_ms:.1f}",
             f"{m.first_invoke_ms:.2f}",
-            f"{m.peak_rss_bytes / 1e6:.0f}",
-            f"{m.cpu_over_wall:.2f}",
-            f"{m.delegated_nodes}/{m.nodes}",
+            "" if m.peak_rss_bytes is None else f"{m.peak_rss_bytes / 1e6:.0f}",
+            "" if m.cpu_over_wall is None else f"{m.cpu_over_wall:.2f}",
+            "" if m.delegated_nodes is None else f"{m.delegated_nodes}/{m.nodes}",
             "" if m.max_difference is None else f"{m.max_difference:.2g}",
             "" if m.top1 is None else f"{100 * m.top1:.1f} % of {m.top1_n}",
         )

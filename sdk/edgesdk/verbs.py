@@ -23,6 +23,7 @@ from edgesdk.runreport import InspectedRun
 from edgesdk.spec import DEFAULT_ARCH, make_spec
 
 if TYPE_CHECKING:
+    from edgesdk.rayteam import RayTeam
     from edgesdk_convert.coverage import Coverage
     from edgesdk_convert.inspect import Graph
     from edgesdk_device.app import AppSettings, CameraApp
@@ -67,6 +68,7 @@ def train(
     tensorboard: bool = False,
     resize: Resize = "crop",
     resume: bool = False,
+    team: "RayTeam | None" = None,
     out: Path | str | None = None,
     quiet: bool = True,
 ) -> Run:
@@ -82,6 +84,7 @@ def train(
         teacher: the run folder of a network of the same classes, whose answers are learned too.
         time_budget: seconds after which learning ends; 0 for no limit.
         tensorboard: write a log for TensorBoard, too.
+        team: the workers of a Ray cluster that learn it; this process if None.
         out: the run folder; `<model>_<data>.run` in the working folder if None.
 
     Returns:
@@ -120,7 +123,8 @@ def train(
     from edgesdk_train.learn import learn
 
     image_input = input_of(spec, resize)
-    return learn(
+    learns = learn if team is None else team.learn
+    return learns(
         dataset,
         spec,
         image_input,

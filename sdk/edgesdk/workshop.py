@@ -59,6 +59,14 @@ class Workshop:
 
         return str(pick_weights(self.weights, spec))
 
+    def weights_file(self, spec: ModelSpec) -> Path | None:
+        """The file that the network starts from; None for random weights."""
+        if self.weights == "none":
+            return None
+        from edgesdk_train.weights import find_weights
+
+        return find_weights(self.weights_of(spec), spec)
+
     def advance(self, cost: float, text: str) -> None:
         """Say what was done and how long the rest takes, by the multiply-adds that are left."""
         self.done += cost
@@ -84,6 +92,21 @@ class Workshop:
     def longer(self) -> bool:
         """Whether the full lesson is another one."""
         return self.full != self.short
+
+    def files_of(self, spec: ModelSpec) -> list[str]:
+        """The names of a network's files in the folder: its runs and what was converted."""
+        paths = (path for start in (".", "_") for path in self.folder.glob(f"{spec.name}{start}*"))
+        files = (file for path in paths for file in ([path] if path.is_file() else path.rglob("*")))
+        return sorted(
+            file.relative_to(self.folder).as_posix()
+            for file in files
+            if file.is_file() and not file.name.startswith(".")
+        )
+
+    def prepare(self, spec: ModelSpec) -> None:
+        """The short lesson, and what one inference is made of."""
+        self.learn(spec, full=False)
+        self.features(spec)
 
     def learn(self, spec: ModelSpec, *, full: bool) -> Run:
         """One of the two lessons, or what it gave before."""

@@ -2,39 +2,44 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edgesdk.data import Images
+from edgesdk.errors import EngineError
 from edgesdk.preprocess import Pixels
 from edgesdk_train.augment import augment
 from edgesdk_train.mixing import mix
 from edgesdk_train.randaugment import rand_augment
 from edgesdk_train.stage import Stage
+from edgesdk_train.team import ALONE, Team
 
 Targets = npt.NDArray[np.float32]
 
 
 def batches(
-    train: Images, stage: Stage, classes: int, epoch: int, ahead: ThreadPoolExecutor
-) -> Iterator[tuple[Pixels, Targets]]:
-    """The epoch's batches, each prepared while the one before is learned.
+    train: Images, stage: Stage, classes: int, epoch: int, ahead: ThreadPoolExecutor, team: Team = ALONE
+) -> Iterator[tuple[Pixels, Targets, float, int]]:
+    """This process' part of the epoch's batches, each prepared while the one before is learned.
 
-    Every random number depends on the stage's seed, the epoch and the batch alone.
+    Every random number depends on the stage's seed, the epoch, the batch and the process alone.
 
     Yields:
-        (pixels uint8 [n, height, width, channels], targets float32 [n, classes]).
+        (pixels uint8 [n, height, width, channels], targets float32 [n, classes], which share of the whole batch these
+        are, 0 to 1, and how many photos the whole batch has). A share of 0 comes with one photo that does not count.
     """
-    rng = np.random.default_rng([stage.seed, epoch])
-    order = rng.permutation(len(train.labels))
-    chunks = [order[start : start + stage.batch] for start in range(0, len(order), stage.batch)]
+    chunks = deal(train, stage, epoch, team)
     answers = class_targets(train.labels, stage, classes)
 
-    def prepare(index: int) -> tuple[Pixels, Targets]:
-        chunk, rng = chunks[index], np.random.default_rng([stage.seed, epoch, index])
-        return mix(_views(train.pixels[chunk], stage, rng), answers[chunk], rng, kind=stage.methods.mix)
+    def prepare(index: int) -> tuple[Pixels, Targets, float, int]:
+        (chunk, whole), member = chunks[index], [1 + team.index] * (team.count > 1)
+        rng = np.random.default_rng([stage.seed, epoch, index, *member])
+        shown = chunk if len(chunk) else team.own(train)[:1]
+        mixed = mix(_views(train.pixels[shown], stage, rng), answers[shown], rng, kind=stage.methods.mix)
+        return *mixed, len(chunk) / whole, whole
 
     upcoming = ahead.submit(prepare, 0)
     for index in range(len(chunks)):
@@ -42,6 +47,28 @@ def batches(
         if index + 1 < len(chunks):
             upcoming = ahead.submit(prepare, index + 1)
         yield batch
+
+
+def deal(train: Images, stage: Stage, epoch: int, team: Team) -> list[tuple[npt.NDArray[np.int64], int]]:
+    """(rows of this process, how many rows all have) of each batch of an epoch, in which every photo comes once.
+
+    All photos are shuffled together and each batch is divided; of shards, each process shuffles its own and spreads
+    them over as many batches, so that it needs no other's.
+
+    Raises:
+        EngineError: if there are fewer shards than processes.
+    """
+    steps = -(-len(train.labels) // stage.batch)
+    rng = np.random.default_rng([stage.seed, epoch])
+    if team.count == 1 or train.shards is None:
+        order = rng.permutation(len(train.labels))
+        chunks = [order[start : start + stage.batch] for start in range(0, len(order), stage.batch)]
+        return [(np.array_split(chunk, team.count)[team.index], len(chunk)) for chunk in chunks]
+    orders = [rng.permutation(replace(team, index=member).own(train)) for member in range(team.count)]
+    if not all(map(len, orders)):
+        raise EngineError(f"there are fewer shards than {team.count} workers: pack again with a smaller --shard-size")
+    parts = [np.array_split(order, steps) for order in orders]
+    return [(parts[team.index][step], sum(len(part[step]) for part in parts)) for step in range(steps)]
 
 
 def class_targets(labels: npt.NDArray[np.int32], stage: Stage, classes: int) -> Targets:

@@ -5,10 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from edgesdk.atomic import make_folder
 from edgesdk.contract import Source
 from edgesdk.data import Dataset, Images, load_images, remark_colors, remark_skipped, split_dataset
 from edgesdk.errors import RunError, WeightsError
+from edgesdk.photo import Span
 from edgesdk.preprocess import ImageInput
 from edgesdk.progress import remark
 from edgesdk.runfolder import MODEL_FILE, Learning, Run, read_run, write_run
@@ -22,6 +26,7 @@ from edgesdk_train.models import architecture, remark_channels
 from edgesdk_train.narrow import narrow, wider_spec
 from edgesdk_train.savedmodels import save_model
 from edgesdk_train.stages import run_stages
+from edgesdk_train.team import ALONE, Team, select
 from edgesdk_train.weights import Pretrained, find_weights, labels_of, load_weights, read_weights
 
 SCRATCH_IMAGES = 60_000  # seen in all, between 12 and 60 epochs
@@ -99,6 +104,7 @@ def learn(
     learning: Learning,
     folder: Path,
     teacher: Any = None,
+    team: Team = ALONE,
     tensorboard: bool = False,
     resume: bool = False,
     quiet: bool = False,
@@ -118,6 +124,7 @@ def learn(
         learning: how.
         folder: the run folder; made if missing.
         teacher: the network in the run folder `learning.teacher`.
+        team: with whom: all of them call this alike, each with a folder of its own.
         tensorboard: write a log for TensorBoard, too, into the folder.
         resume: continue what was interrupted there.
         quiet: no progress bar.
@@ -141,8 +148,8 @@ def learn(
     wider = None if pretrained is None else wider_spec(spec, pretrained)
     lesson = None
     if _open(learning):
-        _refuse_taken(folder, resume=resume)
-        lesson = _prepare(dataset, spec, image_input, pretrained, wider, learning, quiet=quiet)
+        refuse_taken(folder, resume=resume)
+        lesson = _prepare(dataset, spec, image_input, pretrained, wider, learning, team, quiet=quiet)
         learning, measured = _choose(lesson, learning, image_input, quiet=quiet)
     planned = Run(
         spec=spec,
@@ -158,7 +165,7 @@ def learn(
         return found
 
     if lesson is None:
-        lesson = _prepare(dataset, spec, image_input, pretrained, wider, learning, quiet=quiet)
+        lesson = _prepare(dataset, spec, image_input, pretrained, wider, learning, team, quiet=quiet)
     model, parts = lesson.model, lesson.parts
     if learning.transfer == "slice":
         model = cut_after(model, learning.cut)
@@ -171,17 +178,19 @@ def learn(
         image_input,
         folder,
         teacher=teacher,
+        team=team,
         budget_s=max(1.0, learning.budget_s - (time.monotonic() - start)) if learning.budget_s else None,
         resume=resume,
         quiet=quiet,
         after_epoch=EpochLog(folder, tensorboard=tensorboard).write,
     )
-    _, top1, probabilities = evaluator(model, image_input)(parts["test"])
+    answers = _answer_together(model, parts["test"], image_input, team)
+    top1 = float((answers == parts["test"].labels).mean())
     from edgesdk_train import plots  # matplotlib is slow to import and needed only now
 
     write_csv(folder, history)  # of a new last layer alone, no epoch was logged
     plots.draw_history(folder, history)
-    pairs = plots.write_confusions(folder, dataset.classes, parts["test"].labels, probabilities.argmax(1))
+    pairs = plots.write_confusions(folder, dataset.classes, parts["test"].labels, answers)
     save_model(model, folder / MODEL_FILE)
     run = replace(
         planned,
@@ -194,6 +203,15 @@ def learn(
     write_run(folder, run)
     (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
     return run
+
+
+def _answer_together(model: Any, images: Images, image_input: ImageInput, team: Team) -> npt.NDArray[np.int64]:
+    """The class that the network names for each image, [n]; each process looks at its own."""
+    rows, answers = team.own(images), np.zeros(len(images.labels), np.int64)
+    if len(rows):
+        _, _, probabilities = evaluator(model, image_input)(images if team.count == 1 else select(images, rows))
+        answers[rows] = probabilities.argmax(1)
+    return team.sum(answers)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,6 +230,7 @@ def _prepare(
     pretrained: Pretrained | None,
     wider: ModelSpec | None,
     learning: Learning,
+    team: Team,
     *,
     quiet: bool,
 ) -> _Lesson:
@@ -224,7 +243,8 @@ def _prepare(
     parts: dict[str, Images] = {}
     for split in ("train", "val", "test"):
         photos = [photo for photo in dataset.photos if photo.split == split]
-        parts[split] = load_images(photos, image_input, quiet=quiet)
+        shards = any(isinstance(photo.content, Span) for photo in photos)  # not all of which need to be here
+        parts[split] = load_images(photos, image_input, late=team.count > 1 and shards, quiet=quiet)
     skipped = tuple(path for part in parts.values() for path in part.skipped)
     remark_skipped(skipped, quiet=quiet)
     if pretrained is not None and wider is not None:
@@ -296,7 +316,12 @@ def _begun(folder: Path) -> Run | None:
     return read_run(folder) if begun else None
 
 
-def _refuse_taken(folder: Path, *, resume: bool) -> None:
+def refuse_taken(folder: Path, *, resume: bool) -> None:
+    """Begin no other run in a folder that holds one.
+
+    Raises:
+        RunError: if it does, and is not to be resumed.
+    """
     if not resume and (found := _begun(folder)) is not None:
         state = "a finished" if found.finished else "an unfinished"
         raise RunError(f"{folder} holds {state} run: continue it with --resume, or name another folder with -o")
@@ -305,7 +330,7 @@ def _refuse_taken(folder: Path, *, resume: bool) -> None:
 def _open_folder(folder: Path, planned: Run, *, resume: bool) -> Run:
     """Begin a run in the folder, or find one of the same settings there."""
     make_folder(folder)
-    _refuse_taken(folder, resume=resume)
+    refuse_taken(folder, resume=resume)
     found = _begun(folder)
     if found is not None:
         for name in ("spec", "classes", "input", "source", "learning"):

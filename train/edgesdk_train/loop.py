@@ -19,6 +19,7 @@ from edgesdk_train.judge import evaluator, judge
 from edgesdk_train.objective import Objective, cross_entropy
 from edgesdk_train.stage import Epoch, Progress, Stage
 from edgesdk_train.step import Rate, averaged, make_optimizer, train_step
+from edgesdk_train.team import ALONE, Team, judge_together
 
 
 def run_stage(
@@ -30,6 +31,8 @@ def run_stage(
     folder: Path,
     *,
     objective: Objective | None = None,
+    judged: Any = None,
+    team: Team = ALONE,
     start_loss: float = float("inf"),
     budget_s: float | None = None,
     resume: bool = False,
@@ -45,6 +48,8 @@ def run_stage(
     depend on the seed and its number alone: a resumed stage goes on as the uninterrupted one would have.
 
     Args:
+        judged: the same network, made for this process alone, to judge the weights with; `model` if None.
+        team: with whom; only the first of them keeps a checkpoint.
         start_loss: the validation loss of the weights that come in; no epoch above it is ever kept.
         budget_s: seconds to learn in. The first epoch's time says how many there will be, and the learning rate falls
             to zero in the last of these.
@@ -65,8 +70,8 @@ def run_stage(
     if resume and path.is_file():
         state, best = load_checkpoint(path, stage, model, optimizer)
         rate.plan(state.epochs)
-    step = train_step(model, optimizer, image_input, objective or cross_entropy(model))
-    measure = evaluator(model, image_input) if objective is None else judge(objective, classes, image_input)
+    step = train_step(model, optimizer, image_input, objective or cross_entropy(model), members=team.count)
+    measure = evaluator(judged or model, image_input) if objective is None else judge(objective, classes, image_input)
 
     done = len(state.history)
     with (
@@ -80,16 +85,16 @@ def run_stage(
             start = time.monotonic()
             total, right = 0.0, 0
             _seed_dropout(model, stage.seed, epoch)
-            for pixels, targets in batches(train, stage, classes, epoch, ahead):
-                loss, correct = step(pixels, targets)
-                total, right = total + loss * len(targets), right + correct
+            for pixels, targets, share, photos in batches(train, stage, classes, epoch, ahead, team):
+                loss, correct = step(pixels, targets, share)
+                total, right = total + loss * photos, right + correct
                 if after_step is not None:
                     after_step()
                 advance(1, _note(state))
             learned = model.get_weights()
             kept = averaged(model, optimizer) if stage.methods.ema else learned
-            model.set_weights(kept)
-            val_loss, val_top1, *_ = measure(val)
+            (judged or model).set_weights(kept)
+            val_loss, val_top1 = judge_together(measure, val, team)
             model.set_weights(learned)
             row = Epoch(
                 stage=stage.name,
@@ -99,14 +104,15 @@ def run_stage(
                 val_loss=val_loss,
                 val_top1=val_top1,
             )
-            seconds = state.seconds + time.monotonic() - start
+            seconds = float(team.first(np.array(state.seconds + time.monotonic() - start)))
             state = replace(state, history=(*state.history, row), seconds=seconds)
             if val_loss < state.best_loss:
                 state, best = replace(state, best_loss=val_loss), kept
             if budget_s is not None:
                 state = _within(state, budget_s, quiet=quiet)
                 rate.plan(state.epochs)
-            save_checkpoint(path, state, learned, best, optimizer)
+            if team.index == 0:
+                save_checkpoint(path, state, learned, best, optimizer)
             if after_epoch is not None:
                 after_epoch(state.history)
     model.set_weights(best)

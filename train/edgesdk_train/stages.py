@@ -14,6 +14,7 @@ from edgesdk_train.loop import run_stage
 from edgesdk_train.models import architecture
 from edgesdk_train.objective import Objective, auxiliary_cross_entropy
 from edgesdk_train.stage import Epoch, Stage
+from edgesdk_train.team import ALONE, Team, share_weights
 from edgesdk_train.transfer import freeze_batchnorm, train_head
 
 SCRATCH_EPSILON = 1e-7
@@ -34,6 +35,7 @@ def run_stages(
     folder: Path,
     *,
     teacher: Any = None,
+    team: Team = ALONE,
     budget_s: float | None = None,
     resume: bool = False,
     quiet: bool = True,
@@ -43,6 +45,7 @@ def run_stages(
 
     Args:
         teacher: a network of the same classes whose answers are learned too, in place of auxiliary classifiers.
+        team: with whom; none of them follows a teacher or learns auxiliary classifiers.
         budget_s: seconds to learn in.
         after_epoch: called with the rows so far.
     """
@@ -71,7 +74,10 @@ def run_stages(
         seed=learning.seed,
         methods=learning.methods,
     )
-    strategy = all_devices()
+    if team.count > 1 and (learner is not None or teacher is not None):
+        raise ValueError(f"{'a teacher' if teacher is not None else arch} is learned from by one machine: --workers 1")
+    strategy = team.strategy or all_devices()
+    share_weights(whole, team)
     with strategy.scope():
         if strategy.num_replicas_in_sync > 1 or learning.methods.mixed_precision:
             learns = copy_for_learning(whole, mixed_precision=learning.methods.mixed_precision)
@@ -88,6 +94,8 @@ def run_stages(
             image_input,
             folder,
             objective=objective,
+            judged=whole if team.count > 1 else None,
+            team=team,
             start_loss=start_loss,
             budget_s=budget_s,
             resume=resume,

@@ -65,15 +65,16 @@ def averaged(model: Any, optimizer: Any) -> list[Any]:
 
 
 def train_step(
-    model: Any, optimizer: Any, image_input: ImageInput, objective: Objective
-) -> Callable[[Pixels, npt.NDArray[np.float32]], tuple[float, int]]:
-    """A function: (pixels uint8 [n, h, w, c], targets [n, classes]) -> (mean loss, how many were right).
+    model: Any, optimizer: Any, image_input: ImageInput, objective: Objective, members: int = 1
+) -> Callable[[Pixels, npt.NDArray[np.float32], float], tuple[float, int]]:
+    """A function: (pixels uint8 [n, h, w, c], targets [n, classes], share) -> (mean loss, how many were right).
 
     Where the model was made for several devices (`tf.distribute`), each takes its share of the photos, and the step is
-    that of all photos together but for batch-norm, which sees a device's.
+    that of all photos together but for batch-norm, which sees a device's. Where several processes, `members`, learn
+    together, these photos are the `share` (0 to 1) of the batch that this one has, and the answer is that of all.
     """
     strategy = tf.distribute.get_strategy()
-    devices = strategy.num_replicas_in_sync
+    devices = strategy.num_replicas_in_sync // members
 
     def step_on_one(pixels: Any, targets: Any, share: Any) -> tuple[Any, Any]:
         values = (tf.cast(pixels, tf.float32) - image_input.mean) / image_input.std
@@ -92,12 +93,12 @@ def train_step(
 
     def spread(arrays: list[Any]) -> Any:
         return strategy.experimental_distribute_values_from_function(
-            lambda context: tf.constant(arrays[context.replica_id_in_sync_group])
+            lambda context: tf.constant(arrays[context.replica_id_in_sync_group % devices])
         )
 
-    def take(pixels: Pixels, targets: npt.NDArray[np.float32]) -> tuple[float, int]:
+    def take(pixels: Pixels, targets: npt.NDArray[np.float32], share: float) -> tuple[float, int]:
         parts = np.array_split(np.arange(len(pixels)), devices)
-        shares = [np.float32(len(part) / len(pixels)) for part in parts]
+        shares = [np.float32(share * len(part) / len(pixels)) for part in parts]
         parts = [part if len(part) else np.arange(1) for part in parts]  # a mean of nothing would be NaN
         shown, wanted = ([array[part] for part in parts] for array in (pixels, targets))
         loss, right = step(spread(shown), spread(wanted), spread(shares))

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from collections import Counter
 from collections.abc import Callable
 
@@ -9,6 +10,7 @@ from edgesdk_device.app.settings import LOOPBACK
 
 PATIENCE_S = 60.0
 PAUSE_S = 0.1
+HANDSHAKE_S, GOODBYE_S = 10.0, 0.2  # of TLS
 
 
 class Door:
@@ -22,11 +24,19 @@ class Door:
         listening: the bound socket.
         make: a protocol for each connection.
         most: connections at a time.
+        context: for TLS.
     """
 
-    def __init__(self, listening: socket.socket, make: Callable[[], asyncio.BaseProtocol], most: int) -> None:
-        self._listening, self._make, self._most = listening, make, most
+    def __init__(
+        self,
+        listening: socket.socket,
+        make: Callable[[], asyncio.BaseProtocol],
+        most: int,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._listening, self._make, self._most, self._context = listening, make, most, context
         self._from: Counter[str] = Counter()
+        self._coming: set[asyncio.Task[None]] = set()
         self._inside: dict[asyncio.BaseProtocol, tuple[asyncio.Transport, str]] = {}
         self._stay: set[asyncio.BaseProtocol] = set()
 
@@ -48,17 +58,31 @@ class Door:
             if self._is_full(peer[0]):
                 line.close()
                 continue
-            try:
-                transport, protocol = await loop.connect_accepted_socket(self._make, line)
-            except OSError:
-                line.close()
-                continue
-            self._inside[protocol] = transport, peer[0]
             self._from[peer[0]] += 1
-            loop.call_later(PATIENCE_S, self._show_out, protocol)
+            coming = asyncio.create_task(self._let_in(line, peer[0]))  # a slow handshake holds up nobody else
+            self._coming.add(coming)
+            coming.add_done_callback(self._coming.discard)
+
+    async def _let_in(self, line: socket.socket, address: str) -> None:
+        loop = asyncio.get_running_loop()
+        secure = self._context is not None
+        try:
+            transport, protocol = await loop.connect_accepted_socket(
+                self._make,
+                line,
+                ssl=self._context,
+                ssl_handshake_timeout=HANDSHAKE_S if secure else None,
+                ssl_shutdown_timeout=GOODBYE_S if secure else None,
+            )
+        except OSError:  # and what TLS refuses
+            line.close()
+            self._leave(address)
+            return
+        self._inside[protocol] = transport, address
+        loop.call_later(PATIENCE_S, self._show_out, protocol)
 
     def _is_full(self, address: str) -> bool:
-        return len(self._inside) >= self._most or (
+        return len(self._inside) + len(self._coming) >= self._most or (
             address not in LOOPBACK and self._from[address] >= (self._most + 1) // 2
         )
 
@@ -71,6 +95,9 @@ class Door:
         for protocol in [one for one, (transport, _) in self._inside.items() if transport.is_closing()]:
             _, address = self._inside.pop(protocol)
             self._stay.discard(protocol)
-            self._from[address] -= 1
-            if not self._from[address]:
-                del self._from[address]
+            self._leave(address)
+
+    def _leave(self, address: str) -> None:
+        self._from[address] -= 1
+        if not self._from[address]:
+            del self._from[address]

@@ -129,6 +129,8 @@ class Publisher:
 
     def close(self) -> None:
         """Say that this camera is offline, and stop the thread."""
+        if self._spool and not self._client.is_connected():
+            self._look_again()
         if self._client.is_connected():
             self._flush()
             goodbye = self._client.publish(f"{self._base}/availability", "offline", qos=1, retain=True)
@@ -136,6 +138,21 @@ class Publisher:
                 goodbye.wait_for_publish(GOODBYE_S)
         self._client.disconnect()
         self._client.loop_stop()
+        if self._spool:
+            remark(f"{len(self._spool)} events did not reach the broker, which is away", quiet=self._quiet)
+
+    def _look_again(self) -> None:
+        """Whether the broker is back: after a long while it is looked for twice a minute only."""
+        self._client.loop_stop()
+        self._client.connect_timeout = GOODBYE_S
+        try:
+            self._client.reconnect()
+        except (OSError, ValueError):  # still away, or a name that nobody knows
+            return
+        self._client.loop_start()
+        end = time.monotonic() + GOODBYE_S
+        while self._spool and time.monotonic() < end:
+            time.sleep(0.02)
 
     def _publish_state(self, now: float) -> None:
         self._state_at = now

@@ -1,7 +1,6 @@
 """The web page: served by a thread of its own, which takes the newest frame whenever somebody wants to see it."""
 
 import asyncio
-import errno
 import json
 import logging
 import os
@@ -14,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.resources import files
 from typing import Any
 
-from edgesdk.errors import EdgeSDKError, MissingPackageError, ServeError
+from edgesdk.errors import EdgeSDKError, MissingPackageError
 from edgesdk_device.app.collect import check_label, save_frame
 from edgesdk_device.app.decisions import Event
 from edgesdk_device.app.events import event_to_json
@@ -29,6 +28,7 @@ try:
 
     from edgesdk_device.app.door import Door
     from edgesdk_device.app.guard import Guard, add_headers
+    from edgesdk_device.app.listening import listen, reachable
     from edgesdk_device.app.viewers import Viewer
 except ImportError as missing:
     raise MissingPackageError("aiohttp", "app", "the web page") from missing
@@ -67,11 +67,11 @@ class PageServer:
     ) -> None:
         assert settings.serve is not None
         host, port = parse_address(settings.serve)
-        listening = _listen(host, port)
+        listening = listen(host, port)
         port = listening.getsockname()[1]
         self._guard = Guard(host, port, os.environ.get(TOKEN_VARIABLE))
         token = f"?token={self._guard.token}" if self._guard.token else ""
-        self.address = f"http://{_reachable(host)}:{port}/{token}"
+        self.address = f"http://{reachable(host)}:{port}/{token}"
         self._settings, self._labels, self._model, self._tell = settings, list(labels), model, tell
         self._meter, self._facts = Meter(), Facts()
         self._newest: tuple[int, Seen | None] = (0, None)
@@ -230,32 +230,3 @@ class PageServer:
 
 def _refusal(status: int, text: str) -> web.Response:
     return web.json_response({"error": text}, status=status)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        if ":" in host:
-            both = host == "::" and socket.has_dualstack_ipv6()
-            return socket.create_server((host, port), family=socket.AF_INET6, dualstack_ipv6=both)
-        return socket.create_server((host, port))
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise ServeError(
-                f"port {port} is taken by another program: stop it, or name another port, such as {port + 1}"
-            ) from error
-        raise ServeError(
-            f"cannot serve on {host}:{port}: {error.strerror or error}; name a free port and an address of this "
-            "machine, or 0.0.0.0 for all of them"
-        ) from error
-
-
-def _reachable(host: str) -> str:
-    """The host as another machine on the network would write it in an address."""
-    if host in ("0.0.0.0", "::", ""):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.connect(("192.0.2.1", 9))  # sends nothing: only asks which way a packet would leave
-                host = probe.getsockname()[0]
-            except OSError:
-                host = socket.gethostname()
-    return f"[{host}]" if ":" in host else host

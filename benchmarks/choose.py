@@ -1,0 +1,287 @@
+"""`choose` against the exhaustive way: the 4 x 4 x 2 grid of MobileNet V1 on flowers5, learned cell by cell.
+
+    python benchmarks/choose.py --shared DIR --work DIR [--only cells,choose,table] [--epochs 2]
+
+One by one, a network is learned for each of its two cells; the same seed gives the same network, so that it is learned
+once here and its cost counted twice. What is in --work already is not done again, so that the same command goes on
+after any kill. Costs are processor seconds of all processes, which other work on the machine does not stretch much.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from results import save_table
+
+from edgesdk import verbs
+from edgesdk.atomic import make_folder, write_text
+from edgesdk.candidates import Candidate, Limits, pick
+from edgesdk.choosing import choose
+from edgesdk.measurement import Measurement
+from edgesdk.progress import remark
+from edgesdk.recipe import Precision
+from edgesdk.spec import ModelSpec
+from edgesdk.workshop import recipe_of
+from edgesdk_device.board import board_name
+from edgesdk_train.shelf import pick_weights
+
+WIDTHS, SIZES = (0.25, 0.5, 0.75, 1.0), (128, 160, 192, 224)
+PRECISIONS: tuple[Precision, ...] = ("int8", "float32")
+SPECS = sorted(
+    (ModelSpec(width=width, res=res, classes=5) for width, res in itertools.product(WIDTHS, SIZES)),
+    key=lambda spec: spec.width**2 * spec.res**2,
+)
+BUDGET_RANKS = (8, 16, 24)  # budgets that so many of the 32 cells keep, with a little room
+COST, POINTS, TIME = 0.35, 0.5, 1.05  # the targets
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """Processor and wall seconds."""
+
+    cpu_s: float
+    wall_s: float
+
+
+class Meter:
+    """What this process and all that it started spent between two readings."""
+
+    def __init__(self) -> None:
+        self._last = Spent(cpu_s=0.0, wall_s=time.monotonic())
+
+    def read(self) -> Spent:
+        """Since the last reading; the first one counts the imports, too."""
+        cpu_s = sum(os.times()[:4]) + _running_s(os.getpid())
+        now = Spent(cpu_s=cpu_s, wall_s=time.monotonic())
+        spent = Spent(cpu_s=now.cpu_s - self._last.cpu_s, wall_s=now.wall_s - self._last.wall_s)
+        self._last = now
+        return spent
+
+
+def _running_s(parent: int) -> float:
+    """Processor seconds of what a process started and has not waited for yet."""
+    total = 0.0
+    for task in Path(f"/proc/{parent}/task").glob("*/children"):
+        for child in map(int, task.read_text().split()):
+            with suppress(OSError):  # it may end meanwhile
+                fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
+                total += sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK") + _running_s(child)
+    return total
+
+
+def run_cells(spec: ModelSpec, options: argparse.Namespace) -> None:
+    """Learn one network as `train` does, then convert and measure its two cells; keeps the facts as JSON."""
+    meter, folder = Meter(), options.work / "cells"
+    run = folder / f"{spec.name}.run"
+    shutil.rmtree(run, ignore_errors=True)  # of a killed try, whose seconds nobody counted
+    weights = pick_weights(options.shared / "models/keras", spec)
+    verbs.train(
+        options.shared / "datasets/flowers5",
+        width=spec.width,
+        res=spec.res,
+        weights=str(weights),
+        transfer="finetune",
+        epochs=options.epochs,
+        out=run,
+    )
+    facts: dict[str, Any] = {"weights": weights.name, "learn": asdict(meter.read())}
+    for precision in PRECISIONS:
+        made = verbs.convert(run, recipe=recipe_of(precision), out=folder / f"{spec.name}_{precision}.tflite")
+        converted = meter.read()
+        (row,) = verbs.bench([made.path], backends=["litert"], threads=[1], quick=True)
+        proved = made.contract.measured.accuracy
+        assert isinstance(row, Measurement) and proved is not None
+        facts[precision] = {
+            "convert": asdict(converted),
+            "measure": asdict(meter.read()),
+            "top1": proved.final,
+            "ci95": proved.ci95,
+            "n": proved.n,
+            "macs": made.contract.measured.macs,
+            "size_bytes": row.size_bytes,
+            "ms": row.invoke_ms.p90,
+            "p50_ms": row.invoke_ms.p50,
+        }
+    write_text(folder / f"{spec.name}.json", json.dumps(facts, indent=1))
+
+
+def run_choose(budget_ms: float | None, options: argparse.Namespace) -> None:
+    """Run `choose`; its seconds are noted every few, so that a kill loses none of them."""
+    folder = make_folder(options.work / "choose")
+    label = "none" if budget_ms is None else f"{budget_ms:g}"
+    meter, start = Meter(), time.time()
+    total = Spent(cpu_s=0.0, wall_s=0.0)
+    over = threading.Event()
+
+    def note() -> None:
+        nonlocal total
+        while True:
+            done, spent = over.wait(5), meter.read()
+            total = Spent(cpu_s=total.cpu_s + spent.cpu_s, wall_s=total.wall_s + spent.wall_s)
+            write_text(folder / f"spent_{label}_{start:.0f}.json", json.dumps(asdict(total)))
+            if done:
+                return
+
+    noting = threading.Thread(target=note)
+    noting.start()
+    try:
+        chosen = choose(
+            options.shared / "datasets/flowers5",
+            weights=str(options.shared / "models/keras"),
+            widths=WIDTHS,
+            resolutions=SIZES,
+            epochs=options.epochs,
+            limits=Limits(budget_ms=budget_ms),
+            folder=folder / "work",
+            out=folder / f"pick_{label}.tflite",
+            quick=True,
+            quiet=False,
+        )
+    finally:
+        over.set()
+        noting.join()
+    write_text(folder / f"{label}.json", json.dumps(chosen.to_json(), indent=1))
+
+
+def again(options: argparse.Namespace, *words: str) -> None:
+    """This script in a process of its own, whose processor seconds are its alone."""
+    common = ["--shared", str(options.shared), "--work", str(options.work), "--epochs", str(options.epochs)]
+    subprocess.run([sys.executable, __file__, *common, *words], check=True)
+
+
+def read_cells(work: Path) -> dict[ModelSpec, dict[str, Any]]:
+    """The facts of each network that was learned."""
+    files = {spec: work / "cells" / f"{spec.name}.json" for spec in SPECS}
+    return {spec: json.loads(path.read_bytes()) for spec, path in files.items() if path.is_file()}
+
+
+def as_candidates(cells: dict[ModelSpec, dict[str, Any]]) -> list[Candidate]:
+    """The exhaustive grid as `choose` would see it, had it stopped none."""
+    return [
+        Candidate(
+            spec=spec,
+            precision=precision,
+            stage="measured",
+            macs=facts[precision]["macs"],
+            val_top1=0.0,
+            top1=facts[precision]["top1"],
+            n=facts[precision]["n"],
+            ms=facts[precision]["ms"],
+            size_bytes=facts[precision]["size_bytes"],
+            path=f"{spec.name}_{precision}.tflite",
+        )
+        for spec, facts in cells.items()
+        for precision in PRECISIONS
+    ]
+
+
+def budgets_of(cells: dict[ModelSpec, dict[str, Any]]) -> list[float]:
+    """Milliseconds that a quarter, half and three quarters of the cells keep."""
+    times = sorted(candidate.ms or 0.0 for candidate in as_candidates(cells))
+    return [round((times[rank - 1] + times[rank]) / 2, 3) for rank in BUDGET_RANKS]
+
+
+def one_by_one(cells: dict[ModelSpec, dict[str, Any]]) -> Spent:
+    """What learning, converting and measuring each cell for itself costs."""
+    parts = [
+        part
+        for facts in cells.values()
+        for precision in PRECISIONS
+        for part in (facts["learn"], facts[precision]["convert"], facts[precision]["measure"])
+    ]
+    return Spent(cpu_s=sum(part["cpu_s"] for part in parts), wall_s=sum(part["wall_s"] for part in parts))
+
+
+def show(options: argparse.Namespace) -> None:
+    """The table of costs and picks."""
+    cells = read_cells(options.work)
+    exhaustive, candidates = one_by_one(cells), as_candidates(cells)
+    by_name = {candidate.name: candidate for candidate in candidates}
+    rows, picks, total = [], {}, Spent(cpu_s=0.0, wall_s=0.0)
+    for budget in budgets_of(cells):
+        label = f"{budget:g}"
+        for path in (options.work / "choose").glob(f"spent_{label}_*.json"):
+            part = json.loads(path.read_bytes())
+            total = Spent(cpu_s=total.cpu_s + part["cpu_s"], wall_s=total.wall_s + part["wall_s"])
+        chosen = json.loads((options.work / "choose" / f"{label}.json").read_bytes())
+        best, _ = pick(candidates, Limits(budget_ms=budget))
+        taken = by_name[chosen["pick"]["name"]]
+        points, ratio = 100 * ((best.top1 or 0) - (taken.top1 or 0)), (taken.ms or 0) / (best.ms or 1)
+        share = total.cpu_s / exhaustive.cpu_s
+        good = points <= POINTS + 1e-9 and ratio <= TIME
+        rows.append(
+            (
+                f"{budget:g} ms",
+                f"{best.name}: {100 * (best.top1 or 0):.2f} %, {best.ms:.3f} ms",
+                f"{taken.name}: {100 * (taken.top1 or 0):.2f} %, {taken.ms:.3f} ms",
+                f"{points:+.2f}",
+                f"{ratio:.3f}",
+                "ok" if good else "MISSED",
+                f"{share:.3f}",
+                f"{total.wall_s / exhaustive.wall_s:.3f}",
+                "ok" if share <= COST else "MISSED",
+            )
+        )
+        picks[label] = {"best": best.name, "taken": taken.name, "points": points, "ratio": ratio, "cost": asdict(total)}
+    head = (
+        "budget",
+        "exhaustive best",
+        "choose took",
+        "points below",
+        "times as long",
+        "within 0.5 points and 5 %",
+        "processor seconds so far / 32 cells one by one",
+        "the same of wall seconds",
+        "<= 0.35",
+    )
+    note = (
+        f"flowers5, {options.epochs} epochs of fine-tuning, {len(candidates)} of 32 cells one by one: "
+        f"{exhaustive.cpu_s:.0f} processor seconds, {exhaustive.wall_s:.0f} s; {board_name()}, other work beside"
+    )
+    facts = {"cells": {spec.name: value for spec, value in cells.items()}, "budgets": picks}
+    save_table("choose", head, rows, note, facts | {"one_by_one": asdict(exhaustive)})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--shared", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True, help="everything is kept here, and gone on from")
+    parser.add_argument("--only", default="cells,choose,table")
+    parser.add_argument("--epochs", type=int, default=2, help="of both ways")
+    parser.add_argument("--cell", default="", help="WIDTH-SIZE: that network alone")
+    parser.add_argument("--budget", type=float, default=None, help="that run of choose alone")
+    options = parser.parse_args()
+    options.epochs = 2
+    if options.cell:
+        width, res = options.cell.split("-")
+        run_cells(replace(SPECS[0], width=float(width), res=int(res)), options)
+        return
+    if options.budget is not None:
+        run_choose(options.budget, options)
+        return
+    make_folder(options.work / "cells")
+    if "cells" in options.only:
+        for spec in SPECS:
+            if spec not in read_cells(options.work):
+                again(options, "--cell", f"{spec.width:g}-{spec.res}")
+                remark(f"{spec.name}: {read_cells(options.work)[spec]}", quiet=False)
+    if "choose" in options.only:
+        for budget in budgets_of(read_cells(options.work)):
+            if not (options.work / "choose" / f"{budget:g}.json").is_file():
+                again(options, "--budget", f"{budget:g}")
+    if "table" in options.only:
+        show(options)
+
+
+if __name__ == "__main__":
+    main()

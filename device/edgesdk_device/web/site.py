@@ -1,0 +1,97 @@
+"""What the page is made of, and the same as a folder for any web server."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from edgesdk import __version__, modelfile
+from edgesdk.atomic import make_folder
+from edgesdk.errors import WriteError
+from edgesdk.modelfile import ModelFile
+from edgesdk_device.web import litertjs
+
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; style-src 'self'; "
+    "img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; "
+    "form-action 'none'"
+)
+SITE_FILE = "site.json"
+MARK = "index.html"  # a folder that holds it, and SITE_FILE, was made by us
+
+
+def page_files() -> dict[str, bytes]:
+    """The page's own files by name, without the runtime and the models."""
+    folder = files("edgesdk_device.web") / "page"
+    return {item.name: item.read_bytes() for item in folder.iterdir() if item.is_file()}
+
+
+def read_models(paths: Sequence[Path | str]) -> list[ModelFile]:
+    """The files that a page shows.
+
+    Raises:
+        ModelFileError: if one is missing, damaged or carries no contract.
+    """
+    models = [modelfile.read(path) for path in paths]
+    for model in models:
+        model.required_contract()
+    return models
+
+
+def describe(models: Sequence[ModelFile], workstation: dict[str, object] | None) -> dict[str, object]:
+    """What the page is told: `workstation` is None for a static site, which sends nothing to anybody."""
+    return {
+        "edgesdk": __version__,
+        "litertjs": litertjs.VERSION,
+        "workstation": workstation,
+        "models": [
+            {"name": model.path.stem, "url": f"models/{index}.tflite", "size_bytes": model.path.stat().st_size}
+            for index, model in enumerate(models)
+        ],
+    }
+
+
+def build_site(paths: Sequence[Path | str], out: Path | str, *, archives: Path | str | None = None) -> Path:
+    """Write the static site: the page, LiteRT.js and the files; see `edgesdk.build_site`."""
+    models, out = read_models(paths), Path(out)
+    if out.exists() and not ((out / MARK).is_file() and (out / SITE_FILE).is_file()) and _holds_something(out):
+        raise WriteError(f"{out} exists and is no site of edgesdk: name a new folder")
+    runtime = litertjs.find_litertjs(archives)
+    make_folder(out.absolute().parent)
+    aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.absolute().parent))
+    try:
+        for name, data in page_files().items():
+            (aside / name).write_bytes(data)
+        (aside / "litertjs").mkdir()
+        for name in litertjs.NAMES:
+            shutil.copyfile(runtime / name, aside / "litertjs" / name)
+        (aside / "models").mkdir()
+        for index, model in enumerate(models):
+            shutil.copyfile(model.path, aside / "models" / f"{index}.tflite")
+        told = describe(models, None) | {"cached": [name for name in page_files() if name != "sw.js"]}
+        told["version"] = _fingerprint(aside)
+        (aside / SITE_FILE).write_text(json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8")
+        aside.chmod(0o755)
+        if out.exists():
+            shutil.rmtree(out)
+        aside.rename(out)
+    except OSError as error:
+        raise WriteError(f"cannot write {out} ({error}): name a folder that can be written and has room") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return out
+
+
+def _holds_something(path: Path) -> bool:
+    return not path.is_dir() or any(path.iterdir())
+
+
+def _fingerprint(folder: Path) -> str:
+    """A name for this very content: a browser that kept another one fetches it anew."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]

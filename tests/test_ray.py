@@ -1,0 +1,197 @@
+"""A real Ray cluster in this machine: cells and teams on it, their loss and their interruption."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgesdk import cli, verbs
+from edgesdk.data import load_images, read_dataset, split_dataset
+from edgesdk.engine import Engine, LocalEngine, make_engine
+from edgesdk.errors import DataError, EngineError
+from edgesdk.packing import pack
+from edgesdk.preprocess import input_of
+from edgesdk.rayteam import RayTeam
+from edgesdk.runfolder import Learning, Methods, Run, read_run
+from edgesdk.spec import ModelSpec
+from edgesdk.workshop import Workshop
+from edgesdk_train.team import Team
+
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'edgesdk[ray]'")
+CPUS = os.cpu_count() or 1
+SPECS = [ModelSpec(arch="convnet", width=width, res=32, classes=3) for width in (0.1, 0.2, 0.3, 0.4)]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    """A cluster that runs two tasks at once, each with as many threads as this process has."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))  # the steps below
+        ray.init(num_cpus=2 * CPUS, include_dashboard=False, log_to_driver=False, logging_level="error")
+        yield
+        ray.shutdown()
+
+
+@pytest.fixture
+def engine(cluster: None) -> Engine:
+    return make_engine("ray", cpus=CPUS)
+
+
+def workshop(photos: Path, folder: Path) -> Workshop:
+    folder.mkdir()
+    return Workshop(
+        dataset=split_dataset(read_dataset(photos)),
+        data=str(photos),
+        weights="none",
+        learning=Learning(epochs=4, batch=16),
+        precisions=["int8"],
+        folder=folder,
+        host=None,
+        quick=True,
+        quiet=True,
+        start=time.monotonic(),
+    )
+
+
+def look(work: Workshop, spec: ModelSpec) -> None:
+    """A step that is cheap: how bright the photos are, which this process alone has."""
+    pixels = load_images(work.dataset.photos, input_of(spec)).pixels
+    (work.folder / f"{spec.name}.run").mkdir(exist_ok=True)
+    (work.folder / f"{spec.name}.run" / "seen").write_text(f"{work.dataset.fingerprint} {int(pixels.sum())}")
+
+
+def look_once_killed(work: Workshop, spec: ModelSpec) -> None:
+    """The same, by a worker that is killed the first time."""
+    marker = Path(work.data) / f"{spec.name}.killed"
+    if spec == SPECS[1] and not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    look(work, spec)
+
+
+def always_killed(work: Workshop, spec: ModelSpec) -> None:
+    """No worker survives it."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def refuse(work: Workshop, spec: ModelSpec) -> None:
+    """A step that finds the world wrong."""
+    raise DataError("the photos are green, expected red")
+
+
+def sleep_long(work: Workshop, spec: ModelSpec) -> None:
+    """The first cell is done at once, the others are not."""
+    time.sleep(0 if spec == SPECS[0] else 600)
+    look(work, spec)
+
+
+def seen(folder: Path) -> dict[str, str]:
+    return {path.parent.name: path.read_text() for path in folder.rglob("seen")}
+
+
+def test_cells_are_those_of_the_local_engine_with_a_worker_killed(engine: Engine, photos: Path, tmp_path: Path) -> None:
+    here, there = workshop(photos, tmp_path / "here"), workshop(photos, tmp_path / "there")
+    there.data = str(tmp_path)
+    assert list(LocalEngine().run(look, here, SPECS)) == SPECS
+    assert set(engine.run(look_once_killed, there, SPECS)) == set(SPECS)
+    assert (tmp_path / f"{SPECS[1].name}.killed").exists()
+    assert len(seen(here.folder)) == len(SPECS)
+    assert seen(here.folder) == seen(there.folder)
+
+
+def test_what_goes_wrong_is_one_sentence(engine: Engine, photos: Path, tmp_path: Path) -> None:
+    work = workshop(photos, tmp_path / "work")
+    with pytest.raises(DataError, match="the photos are green, expected red"):
+        list(engine.run(refuse, work, SPECS[:1]))
+    with pytest.raises(EngineError, match=r"a worker was lost and could not be replaced .*: see Ray's logs"):
+        list(engine.run(always_killed, work, SPECS[:1]))
+    with pytest.raises(EngineError, match="no machine of the cluster has 999 CPUs and 0 GPUs"):
+        make_engine("ray", cpus=999)
+    with pytest.raises(ValueError, match="a cell needs 0 CPUs"):
+        make_engine("ray", cpus=0)
+    with pytest.raises(ValueError, match="engine is 'slurm', expected one of local, ray"):
+        make_engine("slurm")  # type: ignore[arg-type]
+
+
+def test_either_engine_goes_on_after_an_interruption(engine: Engine, photos: Path, tmp_path: Path) -> None:
+    work = workshop(photos, tmp_path / "work")
+    cells = engine.run(sleep_long, work, SPECS)
+    assert next(cells) == SPECS[0]
+    start = time.monotonic()
+    cells.close()  # type: ignore[attr-defined]  # as Ctrl-C in the loop over it does
+    assert list(seen(work.folder)) == [f"{SPECS[0].name}.run"]
+    assert set(engine.run(look, work, SPECS[1:3])) == set(SPECS[1:3])  # the workers are free again
+    assert time.monotonic() - start < 60
+    assert list(LocalEngine().run(look, work, SPECS[3:])) == SPECS[3:]
+    assert len(set(seen(work.folder).values())) == 1 and len(seen(work.folder)) == 4
+
+
+def test_a_grid_is_chosen_from_alike(
+    cluster: None, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With as many threads, a cell learned on Ray is that of this process to the last bit."""
+    command = ["choose", str(photos), "--archs", "convnet", "--widths", "0.1", "--resolutions", "32", "--all"]
+    command += ["--precisions", "int8", "--epochs", "4", "--batch", "16", "--quick", "--work", str(tmp_path / "there")]
+    command += ["--engine", "ray", "--cpus", str(CPUS), "-o", str(tmp_path / "best.tflite"), "--json"]
+    assert cli.main(command) == 0
+    chosen = json.loads(capsys.readouterr().out)
+    here, (spec, *_) = workshop(photos, tmp_path / "here"), SPECS
+    for step in (Workshop.prepare, Workshop.convert):
+        assert list(LocalEngine().run(step, here, [spec])) == [spec]
+    ((_, path),) = here.convert(spec).items()
+    assert (tmp_path / "best.tflite").read_bytes() == path.read_bytes()
+    assert [item["val_top1"] for item in chosen["candidates"]] == [here.val_top1(spec)]
+
+
+def losses(folder: Path) -> list[list[float]]:
+    rows = (folder / "history.csv").read_text().splitlines()[1:]
+    return [[float(value) for value in row.split(",")[2:]] for row in rows]
+
+
+def learned(shards: Path, folder: Path, team: RayTeam | None) -> Run:
+    plain = Methods(augment="none")
+    return verbs.train(shards, arch="lenet", res=32, epochs=2, batch=16, methods=plain, team=team, out=folder)
+
+
+def test_two_workers_learn_what_one_process_learns(
+    cluster: None, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each from its own shards; one process, given the same batches, has the same losses within a thousandth."""
+    from edgesdk_train import batches
+
+    pack(photos, tmp_path / "shards", shard_bytes=60_000)
+    two = learned(tmp_path / "shards", tmp_path / "two.run", RayTeam(workers=2, cpus=CPUS))
+    deal = batches.deal
+
+    def deal_as_two(*about: Any) -> list[Any]:
+        both = zip(*(deal(*about[:3], Team(index=index, count=2)) for index in range(2)), strict=True)
+        return [(np.concatenate([first[0], second[0]]), first[1]) for first, second in both]
+
+    monkeypatch.setattr(batches, "deal", deal_as_two)
+    one = learned(tmp_path / "shards", tmp_path / "one.run", None)
+    assert len(losses(tmp_path / "one.run")) == 2
+    for alone, together in zip(losses(tmp_path / "one.run"), losses(tmp_path / "two.run"), strict=True):
+        assert together == pytest.approx(alone, rel=1e-3)
+    assert one.top1 == pytest.approx(two.top1, abs=0.05)
+    assert (tmp_path / "two.run/model.keras").is_file()
+    assert not (tmp_path / "two.run/checkpoint.npz").exists()
+    assert read_run(tmp_path / "two.run") == two
+
+
+def test_a_missing_ray_is_one_sentence(photos: Path) -> None:
+    code = (
+        "import sys\nsys.modules['ray'] = None\nfrom edgesdk import cli\n"
+        f"sys.exit(cli.main(['choose', {str(photos)!r}, '--engine', 'ray']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "edgesdk: --engine ray needs Ray, which is not installed: pip install 'edgesdk[ray]'\n"

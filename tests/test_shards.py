@@ -1,0 +1,168 @@
+"""Packed data sets: the same photos, splits and results as the folder's; damage is one sentence."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgesdk import cli, latepixels, verbs
+from edgesdk.data import load_images, read_dataset, read_photos, split_dataset
+from edgesdk.errors import DataError
+from edgesdk.packing import Packed, pack
+from edgesdk.preprocess import input_of
+from edgesdk.spec import ModelSpec
+
+SPEC = ModelSpec(arch="convnet", width=0.2, res=32, classes=3)
+
+
+@pytest.fixture(scope="module")
+def mixed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The colours, some of them JPEG, and one file that is no image."""
+    folder = tmp_path_factory.mktemp("mixed") / "colors"
+    shutil.copytree(photos, folder)
+    (folder / "red" / "broken.png").write_bytes((folder / "red" / "00.png").read_bytes()[:300])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def packed(mixed: Path) -> Packed:
+    return pack(mixed, mixed.parent / "shards", shard_bytes=60_000)
+
+
+def test_shards_are_the_folder(mixed: Path, packed: Packed) -> None:
+    folder, shards = read_dataset(mixed), read_dataset(packed.path)
+    assert (packed.photos, packed.kept) == (121, 0)
+    assert packed.shards > 4
+    assert [Path(path).name for path in packed.skipped] == ["broken.png"]
+    assert replace(folder, photos=()) == replace(shards, photos=())
+    for one, other in zip(split_dataset(folder).photos, split_dataset(shards).photos, strict=True):
+        assert one.path.relative_to(mixed) == other.path.relative_to(packed.path)
+        assert (one.label, one.split, one.digest) == (other.label, other.split, other.digest)
+        assert one.file_bytes() == other.file_bytes()
+    assert read_photos(mixed).fingerprint == read_photos(packed.path).fingerprint
+
+
+def test_learning_from_shards_is_learning_from_the_folder(
+    mixed: Path, packed: Packed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where memory is too small to hold the decoded photos."""
+    settings = {"arch": "convnet", "width": 0.2, "res": 32, "epochs": 2, "batch": 16}
+    one = verbs.train(mixed, **settings, out=tmp_path / "folder.run")  # type: ignore[arg-type]
+    monkeypatch.setattr(latepixels, "memory_bytes", lambda: 1)
+    other = verbs.train(packed.path, **settings, out=tmp_path / "shards.run")  # type: ignore[arg-type]
+    assert (tmp_path / "folder.run/history.csv").read_text() == (tmp_path / "shards.run/history.csv").read_text()
+    assert (one.top1, one.source, one.confusions) == (other.top1, other.source, other.confusions)
+    assert [Path(path).name for path in other.skipped] == ["broken.png"]
+
+
+def test_late_pixels_are_the_pixels(mixed: Path) -> None:
+    photos = split_dataset(read_dataset(mixed)).photos
+    once, late = (load_images(photos, input_of(SPEC), late=late) for late in (False, True))
+    assert isinstance(late.pixels, latepixels.LatePixels)
+    assert late.skipped == once.skipped and len(late.pixels) == 120
+    order = np.random.default_rng(0).permutation(120)[:7]
+    np.testing.assert_array_equal(late.pixels[order], once.pixels[order])
+    np.testing.assert_array_equal(late.pixels[5:9], once.pixels[5:9])
+    np.testing.assert_array_equal(np.asarray(late.pixels), once.pixels)
+
+
+def test_a_rerun_keeps_what_is_whole_and_mends_the_rest(mixed: Path, packed: Packed, tmp_path: Path) -> None:
+    folder = tmp_path / "shards"
+    shutil.copytree(packed.path, folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    names = sorted(path.name for path in folder.glob("train-*"))
+    (folder / names[0]).unlink()
+    (folder / names[1]).write_bytes(before[names[1]][:-1])
+    content = bytearray(before[names[2]])
+    content[len(content) // 2] ^= 1
+    (folder / names[2]).write_bytes(content)
+    (folder / "shards.json").unlink()
+    assert pack(mixed, folder, shard_bytes=60_000).kept == packed.shards - 3
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_damage_is_one_sentence(packed: Packed, tmp_path: Path) -> None:
+    folder = tmp_path / "shards"
+    shutil.copytree(packed.path, folder)
+    shard = sorted(folder.glob("train-*"))[0]
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-100])
+    with pytest.raises(
+        DataError, match=rf"{shard.name} has {len(whole) - 100} bytes, expected {len(whole)}: it is cut"
+    ):
+        read_dataset(folder)
+    flipped = bytearray(whole)
+    flipped[len(flipped) // 2] ^= 1
+    shard.write_bytes(flipped)
+    with pytest.raises(DataError, match=rf"{shard.name} is damaged: the \d+ bytes at \d+ are not those"):
+        load_images(read_dataset(folder).photos, input_of(SPEC))
+    shard.unlink()  # of another worker: found missing where it is needed
+    with pytest.raises(DataError, match=rf"cannot read the shard .*{shard.name}: No such file"):
+        load_images(read_dataset(folder).photos, input_of(SPEC))
+    index = (folder / "shards.csv").read_text()
+    (folder / "shards.csv").write_text(index.replace("blue", "grey", 1))
+    with pytest.raises(DataError, match=r"shards\.csv is not the one that shards\.json names"):
+        read_dataset(folder)
+    manifest = json.loads((folder / "shards.json").read_text())
+    for change in ({"format": "other"}, {"shards": [manifest["shards"][0] | {"file": "../x"}]}, {"classes": 3}):
+        (folder / "shards.json").write_text(json.dumps(manifest | change))
+        with pytest.raises(DataError, match=r"shards\.json is damaged \(.*\): pack again"):
+            read_dataset(folder)
+    for path in folder.glob("*.tfrecord"):
+        path.unlink()
+    (folder / "shards.json").write_text(json.dumps(manifest))
+    (folder / "shards.csv").write_text(index)
+    with pytest.raises(DataError, match="holds none of the"):
+        read_dataset(folder)
+
+
+def test_each_worker_reads_its_own_shards(packed: Packed, tmp_path: Path) -> None:
+    """Every photo comes once an epoch, and a worker does without the others' shards."""
+    from edgesdk_train.batches import deal
+    from edgesdk_train.stage import Stage
+    from edgesdk_train.team import Team
+
+    train = [photo for photo in split_dataset(read_dataset(packed.path)).photos if photo.split == "train"]
+    images = load_images(train, input_of(SPEC), late=True)
+    stage = Stage(name="s", epochs=1, rate=1, epsilon=1, batch=16, patience=1, flip=True, seed=0)
+    for shards in (images.shards, None):
+        held = replace(images, shards=shards)
+        alone = deal(held, stage, 0, Team())
+        parts = [deal(held, stage, 0, Team(index=index, count=3)) for index in range(3)]
+        for step, (rows, photos) in enumerate(alone):
+            together = np.concatenate([part[step][0] for part in parts])
+            assert len(together) == {part[step][1] for part in parts}.pop()
+            assert abs(len(together) - photos) <= (3 if shards is not None else 0)
+            assert shards is not None or np.array_equal(together, rows)
+        seen = np.concatenate([rows for part in parts for rows, _ in part])
+        assert sorted(seen.tolist()) == list(range(len(images.labels)))
+    shutil.copytree(packed.path, tmp_path / "mine")
+    for number, path in enumerate(sorted((tmp_path / "mine").glob("train-*"))):
+        path.unlink() if number % 3 else None
+    here = load_images(read_dataset(tmp_path / "mine").photos, input_of(SPEC), late=True)
+    assert len(here.pixels[Team(index=0, count=3).own(here)]) > 20
+
+
+def test_arrays_are_packed_without_loss(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (30, 9, 7, 3)).astype(np.uint8)
+    np.savez(tmp_path / "set.npz", x_train=x, y_train=np.arange(30) % 2)
+    pack(tmp_path / "set.npz", tmp_path / "shards")
+    for one, other in zip(
+        read_dataset(tmp_path / "set.npz").photos, read_dataset(tmp_path / "shards").photos, strict=True
+    ):
+        np.testing.assert_array_equal(one.frame(), other.frame())
+        assert one.digest == other.digest
+
+
+def test_the_command(mixed: Path, packed: Packed, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["pack", str(mixed), str(tmp_path / "out"), "--shard-size", "1GB", "--json", "--quiet"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["photos"], found["shards"], found["fingerprint"]) == (121, 3, packed.fingerprint)
+    assert cli.main(["pack", str(mixed), str(tmp_path / "out"), "--shard-size", "1GB"]) == 0
+    said = capsys.readouterr()
+    assert "in 3 shards, 0.7 MB, 3 of them lay there whole" in said.out
+    assert "skipped 1 files that are no whole images" in said.err
