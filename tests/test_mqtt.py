@@ -210,9 +210,9 @@ def test_what_waited_is_sent_at_the_end_where_the_broker_is_back(
         broker.start()
         publisher.close()
         until(lambda: events_in(heard) == [7])
-        broker.stop()
-        publisher = Publisher(AppSettings(mqtt=broker.url), model="pets", quiet=False)
-        publisher.tell(an_event(8))
-        publisher.close()
-        assert "1 events did not reach the broker" in capsys.readouterr().err
-        broker.start()
+    broker.stop()
+    publisher = Publisher(AppSettings(mqtt=broker.url), model="pets", quiet=False)
+    publisher.tell(an_event(8))
+    publisher.close()
+    assert "1 events did not reach the broker" in capsys.readouterr().err
+    broker.start()

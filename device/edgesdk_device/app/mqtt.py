@@ -133,7 +133,7 @@ class Publisher:
             self._look_again()
         if self._client.is_connected():
             self._flush()
-            goodbye = self._client.publish(f"{self._base}/availability", "offline", qos=1, retain=True)
+            goodbye = self._say_offline()
             if goodbye.rc == paho.MQTT_ERR_SUCCESS:
                 goodbye.wait_for_publish(GOODBYE_S)
         self._client.disconnect()
@@ -142,17 +142,24 @@ class Publisher:
             remark(f"{len(self._spool)} events did not reach the broker, which is away", quiet=self._quiet)
 
     def _look_again(self) -> None:
-        """Whether the broker is back: after a long while it is looked for twice a minute only."""
-        self._client.loop_stop()
-        self._client.connect_timeout = GOODBYE_S
+        """Whether the broker is back, which the thread asks twice a minute only; if so, tell what waited."""
+        client = self._client
+        client.loop_stop()
+        end = time.monotonic() + GOODBYE_S
         try:
-            self._client.reconnect()
+            client.reconnect()
         except (OSError, ValueError):  # still away, or a name that nobody knows
             return
-        self._client.loop_start()
-        end = time.monotonic() + GOODBYE_S
-        while self._spool and time.monotonic() < end:
-            time.sleep(0.02)
+        goodbye = None
+        while time.monotonic() < end and client.loop(0.05) == paho.MQTT_ERR_SUCCESS:
+            if goodbye is None and client.is_connected() and not self._spool:
+                goodbye = self._say_offline()
+            if goodbye is not None and goodbye.is_published():
+                break
+        client.disconnect()
+
+    def _say_offline(self) -> paho.MQTTMessageInfo:
+        return self._client.publish(f"{self._base}/availability", "offline", qos=1, retain=True)
 
     def _publish_state(self, now: float) -> None:
         self._state_at = now
