@@ -200,8 +200,12 @@ def test_bench_ends_when_the_phone_is_done_or_gone(
         assert [row.backend for row in phone.bench_phone([int8_file.path], server)] == ["litertjs-wasm"]
         monkeypatch.setattr(phone, "SILENT_S", 0.0)
         other = Phone(server)
-        other.ask("POST", "/alive", {})
-        with pytest.raises(BackendError, match="phone 2 said nothing for 0 s"):
+        other.ask("POST", "/measured", POSTED)
+        one, gone = phone.bench_phone([int8_file.path], server)
+        assert isinstance(one, Measurement) and isinstance(gone, Refused) and "left before it was done" in gone.reason
+        third = Phone(server)
+        third.ask("POST", "/alive", {})
+        with pytest.raises(BackendError, match="phone 3 said nothing for 0 s"):
             phone.bench_phone([int8_file.path], server)
 
 

@@ -241,7 +241,7 @@ async function measureAll(wanted, quick, minutes) {
 
   /** @param {import("./measure.js").Result} result */
   async function report({ engine, refused, runs }) {
-    const ms = (/** @type {number} */ value) => value.toFixed(value < 10 ? 2 : 1);
+    const ms = (/** @type {number} */ value) => value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0);
     addRow(refused ? [engineName(engine), refused] : [engineName(engine), ...[50, 90, 99].map((share) => ms(percentile(runs.invoke_ms, share))),
       ms(percentile(runs.frame_ms, 90)), ms(runs.load_ms), ms(runs.first_invoke_ms), drop(runs.sustained)], Boolean(refused));
     if (!page.site.workstation) return;
