@@ -92,8 +92,8 @@ def make_cases(inputs: Path) -> list[Case]:
     ]
 
 
-def make_inputs(inputs: Path) -> None:
-    """Photos of three colours, pictures to compress, a learned network and its file."""
+def make_inputs(inputs: Path, *, learned: bool) -> None:
+    """Photos of three colours, pictures to compress; if asked for, a learned network and its file."""
     import cv2
 
     from edgesdk import verbs
@@ -107,6 +107,8 @@ def make_inputs(inputs: Path) -> None:
     (inputs / "pictures").mkdir()
     for index in range(12):
         cv2.imwrite(str(inputs / "pictures" / f"{index:02d}.png"), blocks_frame(index, 120, 160))
+    if not learned:
+        return
     verbs.train(inputs / "colors", arch="lenet", epochs=2, batch=16, out=inputs / "learned.run")
     verbs.convert(inputs / "learned.run", out=inputs / "model.tflite")
 

@@ -6,7 +6,7 @@
 A command is killed at a moment drawn evenly from the time it takes, started again in the same folder, killed again, and
 so on; whenever one comes to its end the result is compared with an uninterrupted run's, and it begins anew in an empty
 folder. After every kill each file under a final name is read whole. Commands run as forks of a process that has
-imported TensorFlow already: what is killed is the command, not Python's start. The full disk and the read-only folder
+imported everything already: what is killed is the command, not Python's start. The full disk and the read-only folder
 are tmpfs mounts (root only). Writes benchmarks/results/<board>/faults.md and .json; exit code 1 if anything was lost.
 """
 
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from faultcases import Case, equal, left_parts, make_cases, make_inputs, wrong_files
-from results import save
+from results import board_folder, save
 
 from edgesdk.progress import remark
 from edgesdk_device.board import board_name
@@ -37,11 +37,10 @@ LONGEST_S = 900.0
 class Zygote:
     """A process that has imported everything and forks commands."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, heavy: bool) -> None:
         pipe = subprocess.PIPE
-        self._process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", __file__, "--zygote"], stdin=pipe, stdout=pipe, text=True
-        )
+        command = [sys.executable, "-W", "ignore", __file__, "--zygote", *(["--heavy"] if heavy else [])]
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
         self._answer()
 
     def start(self, words: list[str], folder: Path, log: Path, clock: bool = False) -> int:
@@ -69,13 +68,16 @@ class Zygote:
         self._process.wait()
 
 
-def _zygote() -> None:
+def _zygote(heavy: bool) -> None:
     """For each line on stdin: fork, run, tell the process id and then how it ended."""
     from edgesdk import cli
-    from edgesdk.quiet import import_tensorflow
 
-    import_tensorflow()
-    import edgesdk_train.learn  # noqa: F401 - all for the forks
+    if heavy:
+        from edgesdk.quiet import import_tensorflow
+
+        import_tensorflow()
+        import edgesdk_train.learn  # noqa: F401 - all for the forks
+    import edgesdk_device.codec  # noqa: F401
 
     answers = os.fdopen(os.dup(1), "w")
     print("ready", file=answers, flush=True)
@@ -144,7 +146,7 @@ def kill_again_and_again(case: Case, zygote: Zygote, kills: int, seconds: float,
         if fresh:
             shutil.rmtree(work)
             work.mkdir()
-        last = row["kills"] >= kills or time.monotonic() > until
+        last, begun = row["kills"] >= kills or time.monotonic() > until, time.monotonic()
         words = [*case.words, *(() if fresh else case.resume)]
         group = zygote.start(words, work, log)
         if not last:
@@ -164,6 +166,7 @@ def kill_again_and_again(case: Case, zygote: Zygote, kills: int, seconds: float,
             fresh = True
         else:
             row["ends"] += 1
+            took = min(took, time.monotonic() - begun) if not row["kills"] else took
             row["different"] += not equal(case.result(work), wanted)
             row["wrong"] += wrong_files(work)
             fresh = True
@@ -179,36 +182,61 @@ def main() -> int:
     parser.add_argument("--no-others", action="store_true", help="kills alone")
     parser.add_argument("--dry", action="store_true", help="print the result, write nothing")
     parser.add_argument("--zygote", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--heavy", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.zygote:
-        _zygote()
+        _zygote(options.heavy)
         return 0
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         inputs = Path(name) / "inputs"
         inputs.mkdir()
-        make_inputs(inputs)
         os.environ["EDGESDK_CACHE"] = str(Path(name) / "cache")
-        zygote = Zygote()
         chosen = [case for case in make_cases(inputs) if options.only is None or case.name in options.only]
+        make_inputs(inputs, learned=any(case.name != "compress" for case in chosen))
+        zygote = Zygote(heavy=any(case.heavy for case in chosen))
         for case in chosen:
             folder = Path(name) / case.name
             folder.mkdir()
             rows.append(kill_again_and_again(case, zygote, options.kills, 60 * options.minutes, folder))
             remark(json.dumps(rows[-1]), quiet=False)
+            if not options.dry:  # what comes after it may take long
+                _save(rows, [])
         others: list[dict[str, str]] = []
         if not options.no_others:
             from otherfaults import try_others
 
             others = try_others(chosen, zygote, Path(name) / "others")
         zygote.close()
-    text = as_markdown(rows, others)
-    print(text)
+    print(as_markdown(rows, others))
     if not options.dry:
-        save("faults.md", text)
-        save("faults.json", json.dumps({"board": board_name(), "kills": rows, "others": others}, indent=1))
+        _save(rows, others)
     bad = any(row["wrong"] or row["different"] or row["orphans"] for row in rows)
     return 1 if bad or any(row["found"] != "as it should be" for row in others) else 0
+
+
+def _save(rows: list[dict[str, Any]], others: list[dict[str, str]]) -> None:
+    rows, others = _with_earlier(rows, others)
+    save("faults.md", as_markdown(rows, others))
+    save("faults.json", json.dumps({"board": board_name(), "kills": rows, "others": others}, indent=1))
+
+
+def _with_earlier(
+    rows: list[dict[str, Any]], others: list[dict[str, str]]
+) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    """These rows, and of commands that were left out this time those that stand in the results."""
+    try:
+        before = json.loads((board_folder() / "faults.json").read_bytes())
+    except OSError:
+        return rows, others
+    names, faulted = {row["name"] for row in rows}, {row["command"] for row in others}
+    kept = [row for row in before["kills"] if row["name"] not in names]
+    kept_others = [row for row in before["others"] if row["command"] not in faulted]
+    order = ["compress", "bench", "train", "convert", "choose"]
+    return (
+        sorted([*kept, *rows], key=lambda row: order.index(row["name"])),
+        sorted([*kept_others, *others], key=lambda row: order.index(row["command"])),
+    )
 
 
 def as_markdown(rows: list[dict[str, Any]], others: list[dict[str, str]]) -> str:

@@ -195,3 +195,24 @@ def test_closing_does_not_wait_for_a_broker_that_is_not_there() -> None:
     start = time.monotonic()
     publisher.close()
     assert time.monotonic() - start < 3
+
+
+def test_what_waited_is_sent_at_the_end_where_the_broker_is_back(
+    broker: Broker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is looked for a last time, however long the pause between two looks has become."""
+    with broker.listener() as heard:
+        broker.stop()
+        publisher = Publisher(AppSettings(mqtt=broker.url), model="pets", quiet=False)
+        publisher._client.reconnect_delay_set(60, 60)
+        until(lambda: "does not answer" in capsys.readouterr().err)
+        publisher.tell(an_event(7))
+        broker.start()
+        publisher.close()
+        until(lambda: events_in(heard) == [7])
+    broker.stop()
+    publisher = Publisher(AppSettings(mqtt=broker.url), model="pets", quiet=False)
+    publisher.tell(an_event(8))
+    publisher.close()
+    assert "1 events did not reach the broker" in capsys.readouterr().err
+    broker.start()

@@ -165,7 +165,7 @@ def learned(shards: Path, folder: Path, team: RayTeam | None) -> Run:
 def test_two_workers_learn_what_one_process_learns(
     cluster: None, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each from its own shards; one process, given the same batches, has the same losses within a thousandth."""
+    """Each from its own shards; one process, given the same batches, has the same losses within a ten-thousandth."""
     from edgesdk_train import batches
 
     pack(photos, tmp_path / "shards", shard_bytes=60_000)
@@ -180,7 +180,7 @@ def test_two_workers_learn_what_one_process_learns(
     one = learned(tmp_path / "shards", tmp_path / "one.run", None)
     assert len(losses(tmp_path / "one.run")) == 2
     for alone, together in zip(losses(tmp_path / "one.run"), losses(tmp_path / "two.run"), strict=True):
-        assert together == pytest.approx(alone, rel=1e-3)
+        assert together == pytest.approx(alone, rel=1e-4)
     assert one.top1 == pytest.approx(two.top1, abs=0.05)
     assert (tmp_path / "two.run/model.keras").is_file()
     assert not (tmp_path / "two.run/checkpoint.npz").exists()

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import tf_keras as keras
 
 from edgesdk.atomic import make_folder, write_bytes
+from edgesdk.bounded import DAMAGED_ARRAYS
 from edgesdk.errors import RunError
 from edgesdk.preprocess import ImageInput
 from edgesdk_convert.compress import Lesson
@@ -78,9 +78,9 @@ def finetune(
     kept = folder / LEARNED_FILE
     if kept.is_file():
         try:
-            with np.load(kept, allow_pickle=False) as saved:
+            with kept.open("rb") as file, np.load(file, allow_pickle=False) as saved:
                 model.set_weights([saved[f"weight_{i}"] for i in range(len(model.weights))])
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except DAMAGED_ARRAYS as error:
             raise RunError(f"{kept} is damaged ({error}): remove {folder} and convert again") from error
         return
     run_stage(

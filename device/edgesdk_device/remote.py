@@ -100,7 +100,7 @@ def doctor(host: Host, *, quiet: bool) -> None:
         checks = json.loads(_ssh(host, f"{_command(host)} doctor --json"))
         machine = next(check["found"] for check in checks if check["name"] == "machine")
         runtimes = [check for check in checks if check["name"] in ("litert", "tflite-runtime")]
-    except (ValueError, KeyError, TypeError, StopIteration) as error:
+    except (ValueError, KeyError, TypeError, StopIteration, RecursionError) as error:
         raise MeasurementError(
             f"edgesdk on {host.address} answers no JSON to `doctor`: install version {__version__} there"
         ) from error
@@ -155,7 +155,7 @@ def run(host: Host, words: Sequence[str], *, quiet: bool) -> list[Measurement | 
     try:
         items = json.loads(answer)
         return [decode_value(Refused if "reason" in item else Measurement, item, "row") for item in items]
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise MeasurementError(
             f"{host.address} sent rows that cannot be read ({str(error)[:80]}): install edgesdk {__version__} there"
         ) from error

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from edgesdk.phoneverbs import build_site as build_site
     from edgesdk.phoneverbs import phone as phone
     from edgesdk.preprocess import ImageInput as ImageInput
+    from edgesdk.rayengine import RayEngine as RayEngine
+    from edgesdk.rayteam import RayTeam as RayTeam
     from edgesdk.results import Check as Check
     from edgesdk.results import Classification as Classification
     from edgesdk.results import Verified as Verified
@@ -91,6 +93,8 @@ _HOMES = {
     "ModelSpec": "edgesdk.spec",
     "Notice": "edgesdk_device.cameras",
     "Packed": "edgesdk.packing",
+    "RayEngine": "edgesdk.rayengine",
+    "RayTeam": "edgesdk.rayteam",
     "Run": "edgesdk.runfolder",
     "Stream": "edgesdk_device.stream",
     "Verified": "edgesdk.results",

@@ -1,8 +1,15 @@
 """Files that others wrote, read no further than memory should hold."""
 
 import errno
+import zipfile
+import zlib
 from pathlib import Path
 
+#: What numpy.load and what uses its arrays raise where an .npz of ours is damaged.
+DAMAGED_ARRAYS = (
+    *(OSError, ValueError, KeyError, IndexError, TypeError, EOFError, MemoryError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 SETTINGS_BYTES = 2**20  # what somebody types
 RECORD_BYTES = 16 * 2**20  # what edgesdk notes of a run
 

@@ -55,6 +55,7 @@ def train(options: argparse.Namespace) -> int:
     """`edgesdk train`."""
     from edgesdk import codecverbs, verbs
 
+    team = scalecommands.make_team(options)
     if options.arch in codecverbs.CODECS or options.camera is not None:
         return codeccommands.train(options)
 
@@ -71,7 +72,7 @@ def train(options: argparse.Namespace) -> int:
         weights=options.weights,
         init_from=options.init_from,
         resume=options.resume,
-        team=scalecommands.make_team(options),
+        team=team,
         out=options.out,
         quiet=options.quiet,
     )

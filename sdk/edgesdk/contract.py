@@ -269,12 +269,10 @@ def decode_value(kind: Any, value: Any, where: str) -> Any:
         ValueError: names the field, what was found and what was expected.
     """
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
-    if (
-        isinstance(value, list | dict)
-        and inner
-        and len(value) > (most := _most_entries(inner[0 if origin is tuple else -1]))
-    ):
-        raise ValueError(f"{where} has {len(value)} entries, expected at most {most}")
+    if origin in (tuple, dict) and isinstance(value, list | dict):
+        most = MOST_VALUES if inner[origin is dict] in (int, float, str) else MOST_OBJECTS
+        if len(value) > most:  # it would only be there to take time
+            raise ValueError(f"{where} has {len(value)} entries, expected at most {most}")
     if is_dataclass(kind) and isinstance(kind, type):
         return _decode_dataclass(kind, value, where)
     if origin is tuple and isinstance(value, list):
@@ -292,11 +290,6 @@ def decode_value(kind: Any, value: Any, where: str) -> Any:
     if kind in (int, str, bool) and type(value) is kind:
         return value
     raise ValueError(f"{where} is {str(value)[:40]!r}, expected {getattr(kind, '__name__', kind)}")
-
-
-def _most_entries(kind: Any) -> int:
-    """What a list of this type may hold: more would only be there to take time."""
-    return MOST_VALUES if kind in (int, float, str) else MOST_OBJECTS
 
 
 def _decode_dataclass(kind: type[T], value: Any, where: str) -> T:

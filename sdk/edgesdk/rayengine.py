@@ -4,9 +4,10 @@ Ray places the tasks by the CPUs and GPUs that a cell needs, and runs a cell aga
 al., Ray: A Distributed Framework for Emerging AI Applications, arXiv 1712.05889).
 """
 
+import itertools
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ from edgesdk.spec import ModelSpec
 from edgesdk.workshop import Workshop
 
 LOST = 3  # times that a cell is run again whose worker was lost
-Files = dict[str, bytes]  # name in the folder of `choose` -> content
+Files = dict[str, bytes]  # name in a folder -> content
+Kept = dict[str, bytes | None]  # the same, with None for what is as it was before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,13 +128,18 @@ class RayEngine:
         """
         cargo = self._ship(work.dataset.fingerprint, lambda: Cargo.of(work.dataset))
         bare = replace(work, dataset=replace(work.dataset, photos=()), quiet=True)
-        waiting = {}
-        for spec in specs:
-            files = {name: (work.folder / name).read_bytes() for name in work.files_of(spec)}
-            task = self._task.remote(step, bare, spec, [cargo], self._weights(work, spec), files, self._cpus)
-            waiting[task] = spec, files
+        waiting: dict[Any, tuple[ModelSpec, Files]] = {}
+        left = iter(specs)
+        room = 2 * max(1, int(self._ray.cluster_resources().get("CPU", 1) / self._cpus))
         try:
-            while waiting:
+            while True:
+                # No more than keep all busy: what waits has its files in memory.
+                for spec in itertools.islice(left, room - len(waiting)):
+                    files = {name: (work.folder / name).read_bytes() for name in work.files_of(spec)}
+                    task = self._task.remote(step, bare, spec, [cargo], self._weights(work, spec), files, self._cpus)
+                    waiting[task] = spec, files
+                if not waiting:
+                    return
                 (done, *_), _ = self._ray.wait(list(waiting))
                 spec, files = waiting.pop(done)
                 store(work.folder, files, fetch(self._ray, done))
@@ -172,12 +179,12 @@ def fetch(ray: Any, task: Any) -> Any:
         ) from error
 
 
-def store(folder: Path, before: Files, after: Files) -> None:
+def store(folder: Path, before: Files, after: Mapping[str, bytes | None]) -> None:
     """Keep what a worker made of the files that it was given; a run's network last, which makes it a run."""
     for name in sorted(after, key=lambda name: (Path(name).name == MODEL_FILE, name)):
-        if after[name] != before.get(name):
+        if (content := after[name]) is not None and content != before.get(name):
             make_folder((folder / name).parent)
-            write_bytes(folder / name, after[name])
+            write_bytes(folder / name, content)
     for name in before.keys() - after.keys():
         (folder / name).unlink(missing_ok=True)
 
@@ -227,8 +234,8 @@ def _work_on_cell(
     files: Files,
     cpus: float,
     version: str = __version__,
-) -> Files:
-    """In a worker: the step, in a folder of its own with the cell's files; returns these files."""
+) -> Kept:
+    """In a worker: the step, in a folder of its own with the cell's files; returns what became of these."""
     check_version(version)
     limit_threads(cpus)
     with tempfile.TemporaryDirectory(prefix="edgesdk-") as place:
@@ -240,4 +247,5 @@ def _work_on_cell(
             name, (content,) = weights
             named = str(write_bytes(Path(place) / name, ray.get(content)))
         step(replace(work, dataset=unpack_cargo(cargo), folder=folder, weights=named), spec)
-        return read_files(folder)
+        made = read_files(folder)
+        return {name: None if content == files.get(name) else content for name, content in made.items()}

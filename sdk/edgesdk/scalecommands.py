@@ -6,6 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgesdk.codecverbs import CODECS
+from edgesdk.generativecommands import generates
+
 if TYPE_CHECKING:
     from edgesdk.rayteam import RayTeam
 
@@ -36,12 +39,14 @@ def make_team(options: argparse.Namespace) -> "RayTeam | None":
     """The workers that `add_team`'s options name; None for this process.
 
     Raises:
-        ValueError: if there are several without Ray.
+        ValueError: if there are several without Ray, or what is learned is no classifier.
     """
     if options.engine == "local":
         if options.workers != 1:
             raise ValueError(f"--workers {options.workers} goes with --engine ray")
         return None
+    if options.camera is not None or options.arch in CODECS or generates(options):
+        raise ValueError(f"--engine ray learns classifiers, not {options.arch}: leave it out")
     from edgesdk.rayteam import RayTeam
 
     return RayTeam(workers=options.workers, cpus=options.cpus, gpus=options.gpus)

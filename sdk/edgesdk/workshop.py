@@ -95,8 +95,9 @@ class Workshop:
 
     def files_of(self, spec: ModelSpec) -> list[str]:
         """The names of a network's files in the folder: its runs and what was converted."""
-        paths = (path for start in (".", "_") for path in self.folder.glob(f"{spec.name}{start}*"))
-        files = (file for path in paths for file in ([path] if path.is_file() else path.rglob("*")))
+        runs = [self._run(spec, full=full) for full in (False, True)]
+        made = [self._file(spec, p, draft=draft) for p in self.precisions for draft in (True, False)]
+        files = (*made, *(file for run in runs for file in run.rglob("*")))
         return sorted(
             file.relative_to(self.folder).as_posix()
             for file in files
@@ -157,7 +158,7 @@ class Workshop:
         """Files of the short lesson, which are good for their milliseconds only."""
         from edgesdk_convert.convert import Evidence
 
-        paths = {p: self.folder / f"{spec.name}_{p}.draft.tflite" for p in self.precisions}
+        paths = {p: self._file(spec, p, draft=True) for p in self.precisions}
         missing = [p for p, path in paths.items() if not self._whole(path)]
         if missing:
             network, run = self._network(spec, full=False), read_run(self._run(spec, full=False))
@@ -168,7 +169,7 @@ class Workshop:
     def convert(self, spec: ModelSpec) -> dict[Cell, Path]:
         """Learn in full, freeze once, convert to every precision; what lies there already is kept."""
         self.learn(spec, full=self.longer)
-        paths = {p: self.folder / f"{spec.name}_{p}.tflite" for p in self.precisions}
+        paths = {p: self._file(spec, p, draft=False) for p in self.precisions}
         missing = [p for p, path in paths.items() if not self._whole(path)]
         if missing:
             folder = self._run(spec, full=self.longer)
@@ -200,6 +201,9 @@ class Workshop:
                     remark(f"left out {Path(row.path).name}: {row.reason}", quiet=self.quiet)
             write_report(kept, Report(rows=list(known.values())))
         return {path: known[digest] for path, digest in sums.items() if digest in known}
+
+    def _file(self, spec: ModelSpec, precision: Precision, *, draft: bool) -> Path:
+        return self.folder / f"{spec.name}_{precision}{'.draft' * draft}.tflite"
 
     def _run(self, spec: ModelSpec, *, full: bool) -> Path:
         return self.folder / f"{spec.name}.{'full' if full else 'short'}.run"

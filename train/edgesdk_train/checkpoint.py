@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgesdk.atomic import write_bytes
+from edgesdk.bounded import DAMAGED_ARRAYS
 from edgesdk.contract import decode_value
 from edgesdk.errors import RunError
 from edgesdk_train.stage import Epoch, Progress, Stage
@@ -33,7 +34,7 @@ def load_checkpoint(path: Path, stage: Stage, model: Any, optimizer: Any) -> tup
         RunError: if it is damaged or of other settings.
     """
     try:
-        with np.load(path, allow_pickle=False) as saved:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
             data = json.loads(str(saved["state"]))
             if (found := decode_value(Stage, data["stage"], "stage")) != stage:
                 raise RunError(f"{path} was made with other settings: {asdict(found)}, now {asdict(stage)}")
@@ -42,13 +43,14 @@ def load_checkpoint(path: Path, stage: Stage, model: Any, optimizer: Any) -> tup
             model.set_weights(weights)
             for i, variable in enumerate(optimizer.variables):
                 variable.assign(saved[f"optimizer_{i}"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} is damaged ({error}): delete it and start the run again") from error
-    state = Progress(
-        history=tuple(Epoch(**row) for row in data["history"]),
-        best_loss=data["best_loss"],
-        stage=stage,
-        epochs=data["epochs"],
-        seconds=data["seconds"],
-    )
+        state = Progress(
+            history=tuple(Epoch(**row) for row in data["history"]),
+            best_loss=data["best_loss"],
+            stage=stage,
+            epochs=data["epochs"],
+            seconds=data["seconds"],
+        )
+    except DAMAGED_ARRAYS as error:
+        reason = " ".join(str(error).split())[:200]
+        raise RunError(f"{path} is damaged ({reason}): delete it and start the run again") from error
     return state, best

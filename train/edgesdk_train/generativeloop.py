@@ -11,6 +11,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from edgesdk.atomic import write_bytes
+from edgesdk.bounded import DAMAGED_ARRAYS
 from edgesdk.errors import RunError
 from edgesdk.generation import Generation
 from edgesdk.preprocess import ImageInput, Pixels, to_tensor, value_table
@@ -110,10 +111,11 @@ def _save_checkpoint(path: Path, learner: Learner, rows: Sequence[Row]) -> None:
 
 def _load_checkpoint(path: Path, learner: Learner) -> list[Row]:
     try:
-        with np.load(path, allow_pickle=False) as saved:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
             rows: list[Row] = json.loads(str(saved["rows"]))
             for i, variable in enumerate(learner.variables):
                 variable.assign(saved[f"variable_{i}"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} is damaged ({error}): delete it and start the run again") from error
+    except DAMAGED_ARRAYS as error:
+        reason = " ".join(str(error).split())[:200]
+        raise RunError(f"{path} is damaged ({reason}): delete it and start the run again") from error
     return rows

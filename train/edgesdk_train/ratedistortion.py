@@ -20,6 +20,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from edgesdk.atomic import write_bytes
+from edgesdk.bounded import DAMAGED_ARRAYS
 from edgesdk.errors import RunError
 from edgesdk.preprocess import Pixels
 from edgesdk.progress import progress, remark
@@ -250,8 +251,9 @@ def _save(path: Path, variables: list[Any]) -> None:
 
 def _load(path: Path, variables: list[Any]) -> None:
     try:
-        with np.load(path) as saved:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
             for i, variable in enumerate(variables):
                 variable.assign(saved[f"v{i}"])
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise RunError(f"{path} is damaged or of another network ({error}): learn into another folder") from error
+    except DAMAGED_ARRAYS as error:
+        reason = " ".join(str(error).split())[:200]
+        raise RunError(f"{path} is damaged or of another network ({reason}): learn into another folder") from error

@@ -8,7 +8,6 @@ layers do not shrink alike; their readers are refitted (`reconstruct`); and the 
 import hashlib
 import io
 import math
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from edgesdk.atomic import make_folder, write_bytes
+from edgesdk.bounded import DAMAGED_ARRAYS
 from edgesdk.data import Images
 from edgesdk.errors import RunError
 from edgesdk.preprocess import ImageInput, Pixels
@@ -185,13 +185,13 @@ def _cut_once(
     channels = trace_channels(model)
     if path.is_file():
         try:
-            with np.load(path, allow_pickle=False) as saved:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
                 if str(saved["origin"]) != origin:
                     raise RunError(f"{path} belongs to another network or other settings: remove {path.parent.parent}")
                 smaller = cut(model, channels, saved["keep"])
                 smaller.set_weights([saved[f"weight_{i}"] for i in range(len(smaller.weights))])
                 return smaller, channels, saved["keep"]
-        except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
+        except DAMAGED_ARRAYS as error:
             raise RunError(f"{path} is damaged ({error}): remove {path.parent.parent} and start again") from error
     readers = measure_readers(model, channels, pixels, image_input, seed=seed)
     keep = choose_channels(model, channels, readers, target)

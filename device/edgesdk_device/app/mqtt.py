@@ -129,13 +129,37 @@ class Publisher:
 
     def close(self) -> None:
         """Say that this camera is offline, and stop the thread."""
+        if self._spool and not self._client.is_connected():
+            self._look_again()
         if self._client.is_connected():
             self._flush()
-            goodbye = self._client.publish(f"{self._base}/availability", "offline", qos=1, retain=True)
+            goodbye = self._say_offline()
             if goodbye.rc == paho.MQTT_ERR_SUCCESS:
                 goodbye.wait_for_publish(GOODBYE_S)
         self._client.disconnect()
         self._client.loop_stop()
+        if self._spool:
+            remark(f"{len(self._spool)} events did not reach the broker, which is away", quiet=self._quiet)
+
+    def _look_again(self) -> None:
+        """Whether the broker is back, which the thread asks twice a minute only; if so, tell what waited."""
+        client = self._client
+        client.loop_stop()
+        end = time.monotonic() + GOODBYE_S
+        try:
+            client.reconnect()
+        except (OSError, ValueError):  # still away, or a name that nobody knows
+            return
+        goodbye = None
+        while time.monotonic() < end and client.loop(0.05) == paho.MQTT_ERR_SUCCESS:
+            if goodbye is None and client.is_connected() and not self._spool:
+                goodbye = self._say_offline()
+            if goodbye is not None and goodbye.is_published():
+                break
+        client.disconnect()
+
+    def _say_offline(self) -> paho.MQTTMessageInfo:
+        return self._client.publish(f"{self._base}/availability", "offline", qos=1, retain=True)
 
     def _publish_state(self, now: float) -> None:
         self._state_at = now

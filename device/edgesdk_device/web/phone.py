@@ -271,7 +271,7 @@ class PhoneServer:
 
 
 def bench_phone(paths: Sequence[Path | str], server: PhoneServer) -> list[Measurement | Refused]:
-    """Wait for the first phone that joins to measure the server's task.
+    """Wait for the first phone that joins to measure the server's task; where it leaves, a row says so.
 
     Raises:
         BackendError: if the phone leaves before it measured anything.
@@ -286,9 +286,29 @@ def bench_phone(paths: Sequence[Path | str], server: PhoneServer) -> list[Measur
             rows.append(happening.row)
         if happening.kind == "left" and not rows:
             raise BackendError(f"{happening.text} and had measured nothing: keep its screen on, and start again")
-        if happening.kind in ("done", "left"):
+        if happening.kind == "left":
+            return rows + _unfinished(paths, rows, happening)
+        if happening.kind == "done":
             break
     return rows
+
+
+def _unfinished(paths: Sequence[Path | str], rows: list[Measurement | Refused], left: Happening) -> list[Refused]:
+    """A row for each file that the phone had not begun, or for the one that it was at."""
+    missing = [path for path in map(str, paths) if path not in {row.path for row in rows}] or [rows[-1].path]
+    return [
+        Refused(
+            model=file.required_contract().name,
+            path=str(file.path),
+            sha256=file.sha256,
+            backend="litertjs",
+            threads=None,
+            delegate="",
+            reason=f"{left.text}: it left before it was done; keep its screen on",
+            place=left.phone,
+        )
+        for file in read_models(missing)
+    ]
 
 
 def _size(data: bytes) -> tuple[int, int]:

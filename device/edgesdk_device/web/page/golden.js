@@ -74,6 +74,12 @@ export async function blocksFrame(seed, height, width) {
   return { data, height, width };
 }
 
+/** @param {Verified} verified in words: by how much it differs */
+export function distance({ difference, tolerance }) {
+  const found = Number.isNaN(difference) ? "its outputs are no numbers" : `difference ${Number(difference.toPrecision(2))}`;
+  return `${found}, allowed ${Number(tolerance.toPrecision(2))}`;
+}
+
 /** @type {(seed: number, count: number) => Promise<Uint8Array>} `count` digests, one after another */
 async function hashed(seed, count) {
   const encoder = new TextEncoder(), bytes = new Uint8Array(32 * count);

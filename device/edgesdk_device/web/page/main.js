@@ -2,7 +2,7 @@
 /** The page: proves a file on what this browser offers, then runs it on the camera and measures it. */
 import { Camera } from "./camera.js";
 import { Fault, sentence } from "./fault.js";
-import { verify } from "./golden.js";
+import { distance, verify } from "./golden.js";
 import { FULL, QUICK, measure, median, percentile } from "./measure.js";
 import { readModel } from "./model.js";
 import { classifies, classify, engineName, engines, openSession } from "./runtime.js";
@@ -95,10 +95,10 @@ async function prove(model) {
     showStatus(page.proved.length ? "ready" : "waiting", `proving on ${name}`);
     try {
       const session = await openSession(model, engine);
-      const { ok, difference, tolerance, inputs } = await verify(session).finally(() => session.close());
-      const found = `difference ${difference.toPrecision(2)}, allowed ${tolerance.toPrecision(2)}`;
-      line(ok, ok ? `${name} agrees with ${inputs} golden outputs (${found})` : `${name} is refused: it computes something else (${found})`);
-      if (ok) page.proved.push(engine);
+      const verified = await verify(session).finally(() => session.close());
+      line(verified.ok, verified.ok ? `${name} agrees with ${verified.inputs} golden outputs (${distance(verified)})`
+        : `${name} is refused: it computes something else (${distance(verified)})`);
+      if (verified.ok) page.proved.push(engine);
     } catch (error) {
       line(false, sentence(error));
     }
@@ -241,7 +241,7 @@ async function measureAll(wanted, quick, minutes) {
 
   /** @param {import("./measure.js").Result} result */
   async function report({ engine, refused, runs }) {
-    const ms = (/** @type {number} */ value) => value.toFixed(value < 10 ? 2 : 1);
+    const ms = (/** @type {number} */ value) => value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0);
     addRow(refused ? [engineName(engine), refused] : [engineName(engine), ...[50, 90, 99].map((share) => ms(percentile(runs.invoke_ms, share))),
       ms(percentile(runs.frame_ms, 90)), ms(runs.load_ms), ms(runs.first_invoke_ms), drop(runs.sustained)], Boolean(refused));
     if (!page.site.workstation) return;

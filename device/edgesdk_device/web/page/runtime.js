@@ -147,7 +147,7 @@ export async function openSession(model, engine) {
       throw new Fault(`The ${what} is neither float32 nor uint8, which is all that LiteRT.js takes: convert with --io uint8 or --io float32.`);
     }
   }
-  if (engine.accelerator === "webgpu" && !(await navigator.gpu.requestAdapter())) {
+  if (engine.accelerator === "webgpu" && !(await /** @type {any} */ (navigator).gpu.requestAdapter())) {
     throw new Fault("This browser knows WebGPU but has no GPU for it: wasm runs the model.");
   }
   const litert = await load(engine.accelerator).catch((error) => {

@@ -27,7 +27,8 @@ async function keep() {
 /** @param {string[]} names */
 async function add(names) {
   const cache = await caches.open(PREFIX + VERSION);
-  await cache.addAll(names.map((name) => new Request(name, { cache: "no-cache" })));
+  const found = await Promise.all(names.map((name) => cache.match(name)));
+  await cache.addAll(names.filter((_, index) => !found[index]).map((name) => new Request(name, { cache: "no-cache" })));
 }
 
 async function tidy() {
