@@ -31,7 +31,7 @@ from edgesdk.packing import pack
 from edgesdk.photo import Photo
 from edgesdk.preprocess import input_of
 from edgesdk.quiet import import_tensorflow
-from edgesdk.rayengine import START_S, Cargo
+from edgesdk.rayengine import Cargo
 from edgesdk.runfolder import Learning, Methods
 from edgesdk.spec import ModelSpec, make_spec
 from edgesdk.workshop import Workshop
@@ -246,7 +246,7 @@ def main() -> None:
     options = parser.parse_args()
     work, facts_file = make_folder(options.work), options.work / "facts.json"
     facts = json.loads(facts_file.read_text()) if facts_file.is_file() else {}
-    threads = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "RAY_raylet_start_wait_time_s": START_S}
+    threads = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
     if os.environ | threads != os.environ:  # the local engine's cells have as many threads as those on Ray
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | threads)
     for name in options.only.split(","):

@@ -19,7 +19,6 @@ from edgesdk.engine import Engine, LocalEngine, make_engine
 from edgesdk.errors import DataError, EngineError
 from edgesdk.packing import pack
 from edgesdk.preprocess import input_of
-from edgesdk.rayengine import START_S
 from edgesdk.rayteam import RayTeam
 from edgesdk.runfolder import Learning, Methods, Run, read_run
 from edgesdk.spec import ModelSpec
@@ -36,7 +35,6 @@ def cluster() -> Iterator[None]:
     """A cluster that runs two tasks at once, each with as many threads as this process has."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_raylet_start_wait_time_s", START_S)
         patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))  # the steps below
         ray.init(num_cpus=2 * CPUS, include_dashboard=False, log_to_driver=False, logging_level="error")
         yield

@@ -25,7 +25,6 @@ from edgesdk.runfolder import MODEL_FILE
 from edgesdk.spec import ModelSpec
 from edgesdk.workshop import Workshop
 
-START_S = "120"  # for a node to start; Ray's own 30 are too few on a busy machine
 LOST = 3  # times that a cell is run again whose worker was lost
 Files = dict[str, bytes]  # name in a folder -> content
 Kept = dict[str, bytes | None]  # the same, with None for what is as it was before
@@ -81,7 +80,6 @@ def connect(cpus: float, gpus: float) -> Any:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what Ray will do anyway, and warns of
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", START_S)
     try:
         import ray
     except ImportError as error:
