@@ -87,7 +87,7 @@ def connect(cpus: float, gpus: float) -> Any:
     if not ray.is_initialized():
         try:
             ray.init(log_to_driver=False, logging_level="error")
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except Exception as error:  # Ray has no class of its own for a node that does not start in time
             where = os.environ.get("RAY_ADDRESS", "this machine")
             raise EngineError(
                 f"cannot reach or start Ray on {where} ({' '.join(str(error).split())[:120]}): start it with `ray "
