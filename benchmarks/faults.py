@@ -236,7 +236,7 @@ def _with_earlier(
     names, faulted = {row["name"] for row in rows}, {row["command"] for row in others}
     kept = [row for row in before["kills"] if row["name"] not in names]
     kept_others = [row for row in before["others"] if row["command"] not in faulted]
-    order = ["compress", "bench", "train", "convert", "choose"]
+    order = ["compress", "bench", "pack", "train", "convert", "choose"]
     return (
         sorted([*kept, *rows], key=lambda row: order.index(row["name"])),
         sorted([*kept_others, *others], key=lambda row: order.index(row["command"])),
@@ -250,7 +250,6 @@ def as_markdown(rows: list[dict[str, Any]], others: list[dict[str, str]]) -> str
     for row in rows:
         cells = [row["name"], f"{row['seconds']:.1f}", row["kills"], row["ends"], len(row["wrong"]), row["different"]]
         lines.append(tuple(map(str, (*cells, row["orphans"], row["parts"]))))
-    lines.append(("pack", "", "not here yet", "", "", "", "", ""))
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     if others:
         text += "\n\n| fault | command | exit code | what it says | files |\n| --- | --- | --- | --- | --- |\n"
