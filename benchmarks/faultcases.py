@@ -14,6 +14,7 @@ import numpy as np
 from edgesdk import modelfile
 from edgesdk.baseline import read_baseline
 from edgesdk.contract import blocks_frame
+from edgesdk.data import read_dataset
 from edgesdk.preprocess import decode_photo
 from edgesdk.runfolder import read_run
 
@@ -54,6 +55,12 @@ def make_cases(inputs: Path) -> list[Case]:
             result=lambda folder: [
                 (row.model, row.backend, row.sha256) for row in read_baseline(folder / "bench.json")
             ],
+        ),
+        Case(
+            name="pack",
+            words=("pack", str(photos), "packed"),
+            result=lambda folder: (read_dataset(folder / "packed").fingerprint, _digests(folder, "packed/*")),
+            heavy=True,
         ),
         Case(
             name="train",
@@ -154,6 +161,13 @@ def _check(path: Path) -> None:
         case ".png":
             if decode_photo(path.read_bytes()) is None:
                 raise ValueError("no whole picture")
+        case ".tfrecord":
+            data = path.read_bytes()
+            at = 0
+            while at < len(data):  # a record: its length, 4 bytes of check, itself, 4 bytes of check
+                at += 16 + int.from_bytes(data[at : at + 8], "little")
+            if at != len(data) or not data:
+                raise ValueError("a record that is cut short")
         case ".edc":
             from edgesdk_device.codec import Codec, codec_of
 

@@ -180,6 +180,9 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=30, help="at most, for each command's kills")
     parser.add_argument("--only", action="append", help="one command; may be said again")
     parser.add_argument("--no-others", action="store_true", help="kills alone")
+    parser.add_argument(
+        "--inputs", type=Path, metavar="DIR", help="where photos and a model are kept (default: made anew)"
+    )
     parser.add_argument("--dry", action="store_true", help="print the result, write nothing")
     parser.add_argument("--zygote", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--heavy", action="store_true", help=argparse.SUPPRESS)
@@ -189,11 +192,12 @@ def main() -> int:
         return 0
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
-        inputs = Path(name) / "inputs"
-        inputs.mkdir()
+        inputs = options.inputs or Path(name) / "inputs"
         os.environ["EDGESDK_CACHE"] = str(Path(name) / "cache")
         chosen = [case for case in make_cases(inputs) if options.only is None or case.name in options.only]
-        make_inputs(inputs, learned=any(case.name != "compress" for case in chosen))
+        if not inputs.exists():
+            inputs.mkdir()
+            make_inputs(inputs, learned=any(case.name != "compress" for case in chosen))
         zygote = Zygote(heavy=any(case.heavy for case in chosen))
         for case in chosen:
             folder = Path(name) / case.name
@@ -232,7 +236,7 @@ def _with_earlier(
     names, faulted = {row["name"] for row in rows}, {row["command"] for row in others}
     kept = [row for row in before["kills"] if row["name"] not in names]
     kept_others = [row for row in before["others"] if row["command"] not in faulted]
-    order = ["compress", "bench", "train", "convert", "choose"]
+    order = ["compress", "bench", "pack", "train", "convert", "choose"]
     return (
         sorted([*kept, *rows], key=lambda row: order.index(row["name"])),
         sorted([*kept_others, *others], key=lambda row: order.index(row["command"])),
@@ -246,7 +250,6 @@ def as_markdown(rows: list[dict[str, Any]], others: list[dict[str, str]]) -> str
     for row in rows:
         cells = [row["name"], f"{row['seconds']:.1f}", row["kills"], row["ends"], len(row["wrong"]), row["different"]]
         lines.append(tuple(map(str, (*cells, row["orphans"], row["parts"]))))
-    lines.append(("pack", "", "not here yet", "", "", "", "", ""))
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     if others:
         text += "\n\n| fault | command | exit code | what it says | files |\n| --- | --- | --- | --- | --- |\n"

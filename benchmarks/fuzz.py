@@ -259,21 +259,22 @@ def _fuzz(model: Path, name: str, arguments: list[str]) -> None:
 
 def as_markdown(rows: list[dict[str, Any]], minutes: float) -> str:
     """One line a way in, and their sum."""
-    head = ("what is read", "mutants", "refused", "read as the whole one", "read as another", "defects", "MB at most")
-    lines = [(*head, "guided runs", "places reached", "defects"), ("---",) * 10]
+    head = ["what is read", "mutants", "refused", "read as the whole one", "read as another", "defects", "MB at most"]
+    guided = any("guided" in row for row in rows)
+    head += ["guided runs", "places reached", "defects"] if guided else []
+    lines = [head, ["---"] * len(head)]
     for row in rows:
-        mutants, guided = row["mutants"], row.get("guided", {})
+        mutants, found = row["mutants"], row.get("guided")
         cells = [row["name"], str(sum(mutants.values())), *(str(mutants.get(kind, 0)) for kind in (*FINE, "defect"))]
-        cells += [
-            f"{row['memory_bytes'] / 1e6:.0f}",
-            *(f"{guided[k]:,}" if guided else "" for k in ("runs", "covered")),
-        ]
-        lines.append((*cells, ("1" if guided["defect"] else "0") if guided else ""))
-    total = sum(sum(row["mutants"].values()) for row in rows)
+        cells.append(f"{row['memory_bytes'] / 1e6:.0f}")
+        if found:
+            cells += [f"{found['runs']:,}", f"{found['covered']:,}", "1" if found["defect"] else "0"]
+        lines.append(cells)
+    note = f"{sum(sum(row['mutants'].values()) for row in rows):,} mutants"
+    if guided:
+        note += f" and {sum(row['guided']['runs'] for row in rows):,} guided runs in {minutes:g} minutes"
     bad = sum(row["mutants"].get("defect", 0) + bool(row.get("guided", {}).get("defect")) for row in rows)
-    runs = sum(row.get("guided", {}).get("runs", 0) for row in rows)
-    note = f"{total:,} mutants and {runs:,} guided runs in {minutes:g} minutes: {bad} defects; {board_name()}."
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + f"\n\n{note}"
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + f"\n\n{note}: {bad} defects; {board_name()}."
 
 
 def main() -> int:

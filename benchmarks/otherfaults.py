@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from faults import Zygote
 
 #: kB of a disk that each command fills up somewhere in the middle.
-SMALL_DISK = {"compress": 4, "bench": 8, "train": 200, "convert": 40, "choose": 300}
+SMALL_DISK = {"compress": 4, "bench": 8, "pack": 40, "train": 200, "convert": 40, "choose": 300}
 Row = dict[str, str]
 
 
