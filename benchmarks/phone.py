@@ -9,6 +9,7 @@ page has proved a file, and a frame's cost beyond the runtime's own run. Needs c
 
 import argparse
 import base64
+import os
 import re
 import shutil
 import subprocess
@@ -198,7 +199,10 @@ def speed(work: Path, shared: Path) -> None:
         ("the runtime's run, ms", f"{row.invoke_ms.p50:.3f}", ""),
         ("the whole frame, ms", f"{row.frame_ms.p50:.3f}", ""),
     ]
-    note = "MobileNet V1 0.5-160 int8, wasm, 1 thread, headless Chromium; medians, runs and frames in turns."
+    note = (
+        "MobileNet V1 0.5-160 int8, wasm, 1 thread, headless Chromium; medians, runs and frames in turns. Processes that "
+        f"wanted one of this machine's {os.cpu_count()} cores meanwhile: {os.getloadavg()[0]:.0f}."
+    )
     facts = {"speed": {"ready_s": ready, "page_bytes": size, "overhead": over, "warnings": list(row.warnings)}}
     save_table("phone_speed", ("what", "found", "at most"), rows, note, facts)
 
