@@ -200,8 +200,8 @@ def speed(work: Path, shared: Path) -> None:
         ("the whole frame, ms", f"{row.frame_ms.p50:.3f}", ""),
     ]
     note = (
-        "MobileNet V1 0.5-160 int8, wasm, 1 thread, headless Chromium; medians, runs and frames in turns. Processes that "
-        f"wanted one of this machine's {os.cpu_count()} cores meanwhile: {os.getloadavg()[0]:.0f}."
+        "MobileNet V1 0.5-160 int8, wasm, 1 thread, headless Chromium; medians, runs and frames in turns. Processes "
+        f"that wanted one of this machine's {os.cpu_count()} cores meanwhile: {os.getloadavg()[0]:.0f}."
     )
     facts = {"speed": {"ready_s": ready, "page_bytes": size, "overhead": over, "warnings": list(row.warnings)}}
     save_table("phone_speed", ("what", "found", "at most"), rows, note, facts)
