@@ -19,6 +19,7 @@ from edgesdk.engine import Engine, LocalEngine, make_engine
 from edgesdk.errors import DataError, EngineError
 from edgesdk.packing import pack
 from edgesdk.preprocess import input_of
+from edgesdk.rayengine import check_version
 from edgesdk.rayteam import RayTeam
 from edgesdk.runfolder import Learning, Methods, Run, read_run
 from edgesdk.spec import ModelSpec
@@ -116,6 +117,8 @@ def test_what_goes_wrong_is_one_sentence(engine: Engine, photos: Path, tmp_path:
         list(engine.run(always_killed, work, SPECS[:1]))
     with pytest.raises(EngineError, match="no machine of the cluster has 999 CPUs and 0 GPUs"):
         make_engine("ray", cpus=999)
+    with pytest.raises(EngineError, match=r"a worker has edgesdk .*, expected 0\.0: install that on every machine"):
+        check_version("0.0")
     with pytest.raises(ValueError, match="a cell needs 0 CPUs"):
         make_engine("ray", cpus=0)
     with pytest.raises(ValueError, match="engine is 'slurm', expected one of local, ray"):

@@ -128,6 +128,7 @@ class RayEngine:
         """
         cargo = self._ship(work.dataset.fingerprint, lambda: Cargo.of(work.dataset))
         bare = replace(work, dataset=replace(work.dataset, photos=()), quiet=True)
+        told = self._cpus, __version__
         waiting: dict[Any, tuple[ModelSpec, Files]] = {}
         left = iter(specs)
         room = 2 * max(1, int(self._ray.cluster_resources().get("CPU", 1) / self._cpus))
@@ -136,7 +137,7 @@ class RayEngine:
                 # No more than keep all busy: what waits has its files in memory.
                 for spec in itertools.islice(left, room - len(waiting)):
                     files = {name: (work.folder / name).read_bytes() for name in work.files_of(spec)}
-                    task = self._task.remote(step, bare, spec, [cargo], self._weights(work, spec), files, self._cpus)
+                    task = self._task.remote(step, bare, spec, [cargo], self._weights(work, spec), files, *told)
                     waiting[task] = spec, files
                 if not waiting:
                     return
@@ -233,7 +234,7 @@ def _work_on_cell(
     weights: tuple[str, list[Any]] | None,
     files: Files,
     cpus: float,
-    version: str = __version__,
+    version: str,
 ) -> Kept:
     """In a worker: the step, in a folder of its own with the cell's files; returns what became of these."""
     check_version(version)

@@ -138,7 +138,7 @@ class RayTeam:
         files = read_files(folder)
         place = ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy(room)
         learner = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_concurrency=2, scheduling_strategy=place)
-        members = [learner(Member).remote(self.cpus, index) for index in range(self.workers)]
+        members = [learner(Member).remote(self.cpus, index, __version__) for index in range(self.workers)]
         lost = ray.exceptions.RayActorError
         try:
             addresses = [fetch(ray, member.address.remote()) for member in members]
@@ -168,6 +168,8 @@ def _broken(error: Any) -> bool:
 
 def _keep(folder: Path, before: Files, found: tuple[Files, list[str]]) -> Files:
     changed, names = found
+    if not names:  # the worker has not begun
+        return before
     after = {name: content for name, content in (before | changed).items() if name in names}
     store(folder, before, after)
     return after
@@ -176,7 +178,7 @@ def _keep(folder: Path, before: Files, found: tuple[Files, list[str]]) -> Files:
 class Member:
     """A worker, in a process of its own."""
 
-    def __init__(self, cpus: float, index: int, version: str = __version__) -> None:
+    def __init__(self, cpus: float, index: int, version: str) -> None:
         """Of the version of edgesdk that starts it."""
         check_version(version)
         limit_threads(cpus)
