@@ -25,7 +25,6 @@ from edgesdk.errors import AppFileError, BackendError, DataError, MeasurementErr
 from edgesdk.preprocess import ImageInput, decode_photo, read_photo
 from edgesdk.runfolder import read_run
 from edgesdk_convert.foreign import find_kind
-from edgesdk_device import firstrun
 from edgesdk_device.app import read_app
 from edgesdk_device.cameras.jpeg import decode_jpeg
 from edgesdk_device.cameras.live import CorruptFrameError
@@ -206,7 +205,7 @@ def test_a_file_that_is_new_here_runs_apart_once(
 ) -> None:
     Classifier(unknown, backend="litert", threads=1).close()
     assert len(list((tmp_path / "cache" / "known").iterdir())) == 1
-    monkeypatch.setattr(firstrun, "ask_apart", None)  # it is known now
+    monkeypatch.setattr("edgesdk_device.apart.ask_apart", None)  # it is known now
     Classifier(unknown, backend="litert", threads=1).close()
     monkeypatch.setenv("EDGESDK_CACHE", str(tmp_path / "other"))
     Classifier(unknown, backend="litert", threads=1, trust=True).close()
@@ -224,7 +223,7 @@ def test_a_file_that_takes_the_runtime_down_does_so_apart(
     """A runtime that dies stands for a file that makes it die: which do, changes with every runtime's version."""
     package = tmp_path / "shadow" / "tflite_runtime"
     package.mkdir(parents=True)
-    (package / "__init__.py").write_text("")
+    (package / "__init__.py").write_text("__version__ = '2.14.0'\n")
     (package / "interpreter.py").write_text(runtime)
     monkeypatch.setenv("PYTHONPATH", str(package.parent))
     with pytest.raises(BackendError, match=f"run apart because it is new here, {how}"):
