@@ -178,7 +178,11 @@ def _check(path: Path) -> None:
 
 
 def _digests(folder: Path, pattern: str) -> dict[str, str]:
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob(pattern))}
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.glob(pattern))
+        if path.name[0] != "."
+    }
 
 
 def _learned(folder: Path) -> Any:
