@@ -42,7 +42,7 @@ from edgesdk_device.cameras.jpeg import decode_jpeg
 
 HEIGHT, WIDTH = 480, 640
 CYCLED = 16
-VIDEO_FRAMES = 1200  # opening the source and starting the thread are no part of a pace
+VIDEO_FRAMES = 600  # opening the source and starting the thread are no part of a pace
 MODELS = {
     "0.5-160 int8": {"width": 0.5, "res": 160, "quantize": "int8"},
     "0.5-160 float32": {"width": 0.5, "res": 160, "quantize": "float32"},
@@ -107,7 +107,7 @@ def frames_to_labels(bench: Bench) -> Iterator[Row]:
     """A raw 640x480 frame to its top 5, against the runtime alone and MediaPipe's VIDEO mode."""
     for name, path in bench.models.items():
         ours, bare, theirs = (f"{name}: {way}" for way in ("Classifier", "invoke", "MediaPipe VIDEO"))
-        with Classifier(path, backend="litert") as classify, Classifier(path) as chosen:
+        with Classifier(path, backend="litert", threads=1) as classify, Classifier(path) as chosen:
             auto = f"{name}: Classifier as it comes ({chosen.backend.name}, threads {chosen.backend.threads})"
             player = None if bench.mediapipe is None else MediaPipe(bench.mediapipe, path, bench.folder, bench.frames)
             works: dict[str, Callable[[], list[float]]] = {
@@ -124,7 +124,7 @@ def frames_to_labels(bench: Bench) -> Iterator[Row]:
                     bench.keep(way, works[way]())
             if player is not None:
                 player.close()
-        yield bench.compare(f"{name}: raw frame to top 5, of invoke alone", ours, bare, 1.15)
+        yield bench.compare(f"{name}: raw frame to top 5, of invoke alone, 1 thread", ours, bare, 1.15)
         if player is not None:
             yield bench.compare(f"{name}: raw frame to top 5, of MediaPipe VIDEO", auto, theirs, 0.6)
 
@@ -138,7 +138,7 @@ def motion_jpeg(bench: Bench) -> Iterator[Row]:
     writer.release()
     for name, path in bench.models.items():
         ours, bare, decode = (f"{name}, motion JPEG: {way}" for way in ("stream", "invoke", "decode"))
-        with Classifier(path, backend="litert") as classify:
+        with Classifier(path, backend="litert", threads=1) as classify:
             for _ in range(max(2, bench.rounds // 8)):
                 start = time.perf_counter()
                 for _ in range(VIDEO_FRAMES):
@@ -155,7 +155,7 @@ def motion_jpeg(bench: Bench) -> Iterator[Row]:
         bound = bench.p(50, decode) + float(np.median(fitting)) > bench.p(50, bare)
         slower, target = (decode, 0.9) if bound else (bare, 0.96)
         yield Row(
-            what=f"{name}: motion-JPEG frames a second, of {'decoding' if bound else 'invoke'} alone",
+            what=f"{name}: motion-JPEG frames a second, of {'decoding' if bound else 'invoke'} alone, 1 thread",
             ratio=bench.p(50, slower) / bench.p(50, ours),
             target=target,
             ours=f"{1e3 / bench.p(50, ours):.0f} frames/s",
