@@ -52,7 +52,7 @@ $(SUPPLY): env
 locks: $(SUPPLY)
 	mkdir -p locks
 	@for role in $(ROLES); do \
-	  $(SUPPLY)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
+	  $(SUPPLY)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	    --custom-compile-command 'make locks' -c constraints.txt $$([ $$role = device ] || echo --extra $$role) \
 	    pyproject.toml -o locks/$$role.txt; \
 	done

@@ -54,7 +54,7 @@ class Model:
         self.sha256 = file.sha256
         self.choice = choose(file, backend, threads, delegate, quiet=quiet)
         if not (trust or self.choice.tried):  # what was tried ran apart
-            run_first(file.content, file.path, self.choice.backend, self.choice.threads, delegate)
+            run_first(file.content, file.path, self.choice.backend, self.choice.threads, delegate, digest=file.sha256)
         try:
             self.backend: Backend = open_backend(file.content, self.choice.backend, self.choice.threads, delegate)
         except BackendError:  # what was remembered may be gone by now, such as the driver of a GPU

@@ -32,18 +32,27 @@ class Survived:
     runs: int
 
 
-def run_first(content: bytes, path: Path, backend: str, threads: int = 1, delegate: Delegate | None = None) -> None:
+def run_first(
+    content: bytes,
+    path: Path,
+    backend: str,
+    threads: int = 1,
+    delegate: Delegate | None = None,
+    *,
+    digest: str | None = None,
+) -> None:
     """Run a model apart, once a machine and runtime; at once for those that come with edgesdk or were made here.
 
     Args:
         content: the flatbuffer.
         path: its name, for the sentence.
         backend, threads, delegate: as for `open_backend`.
+        digest: sha256 of `content`, where it is known already.
 
     Raises:
         BackendError: if the runtime refuses the model, dies on it, or does not come to an end within a minute.
     """
-    digest = hashlib.sha256(content).hexdigest()
+    digest = digest or hashlib.sha256(content).hexdigest()
     if _is_known(digest, path, backend, delegate):
         return
     import tempfile  # not for a model that is known: every start would wait for it

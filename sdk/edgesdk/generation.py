@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from edgesdk.atomic import write_text
-from edgesdk.bounded import RECORD_BYTES, read_bounded
-from edgesdk.contract import Source, decode_value
+from edgesdk.contract import Source
 from edgesdk.errors import RunError
 from edgesdk.preprocess import ImageInput
+from edgesdk.runfolder import read_record
 from edgesdk.spec import ModelSpec
 
 GENERATIVE = ("autoencoder", "autoencoder_dense", "vae", "gan", "dcgan")
@@ -158,20 +158,10 @@ def read_generated(folder: Path | str) -> Generated:
     Raises:
         RunError: if the folder is missing or holds no valid run.
     """
-    path = Path(folder) / GENERATIVE_FILE
-    try:
-        run = decode_value(Generated, json.loads(read_bounded(path, RECORD_BYTES)), "run")
-    except FileNotFoundError as error:
-        raise RunError(
-            f"{folder} is no run of {', '.join(GENERATIVE)}: it has no {GENERATIVE_FILE}; make one with `edgesdk train "
-            "DATA --arch vae`"
-        ) from error
-    except OSError as error:
-        raise RunError(f"cannot read {path} ({error.strerror}): name a run folder of `edgesdk train`") from error
-    except (ValueError, RecursionError) as error:
-        raise RunError(f"{path} is damaged ({str(error)[:300]}): train again into another folder") from error
-    assert isinstance(run, Generated)
-    return run
+    missing = (
+        f"no run of {', '.join(GENERATIVE)}: it has no {GENERATIVE_FILE}; make one with `edgesdk train DATA --arch vae`"
+    )
+    return read_record(folder, GENERATIVE_FILE, Generated, missing)
 
 
 def require_finished(folder: Path | str) -> Generated:

@@ -31,7 +31,7 @@ from edgesdk.rayengine import (
     store,
     unpack_cargo,
 )
-from edgesdk.runfolder import Learning, Run
+from edgesdk.runfolder import RUN_FILE, Learning, Run
 from edgesdk.spec import ModelSpec
 
 POLL_S = 2.0
@@ -94,7 +94,7 @@ class RayTeam:
         """
         if teacher is not None:
             raise ValueError("a teacher is learned from in this process: leave out --engine ray")
-        if not resume and (folder / "run.json").is_file():
+        if not resume and (folder / RUN_FILE).is_file():
             raise RunError(f"{folder} holds a run: continue it with --resume, or name another folder with -o")
         ray = connect(self.cpus, self.gpus)
         lesson = Lesson(

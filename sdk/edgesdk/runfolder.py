@@ -10,9 +10,10 @@ learning_curve.png, confusion.png, confusion.csv
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, NoReturn, TypeVar, get_args
 
 from edgesdk.atomic import write_text
 from edgesdk.bounded import RECORD_BYTES, read_bounded
@@ -26,6 +27,7 @@ MODEL_FILE = "model.keras"
 Transfer = Literal["auto", "head", "slice", "finetune", "scratch"]
 Mix = Literal["none", "mixup", "cutmix", "both"]
 Augment = Literal["standard", "rand", "none"]
+Record = TypeVar("Record")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,18 +147,53 @@ def read_run(folder: Path | str) -> Run:
     Raises:
         RunError: if the folder is missing or holds no valid run.
     """
-    path = Path(folder) / RUN_FILE
+    return read_record(folder, RUN_FILE, Run, f"no run folder: it has no {RUN_FILE}; make one with `edgesdk train`")
+
+
+def read_record(folder: Path | str, name: str, kind: type[Record], missing: str) -> Record:
+    """What learning notes of itself in a run folder.
+
+    Args:
+        name: of the JSON file in the folder.
+        kind: the dataclass it holds.
+        missing: what the folder is where the file is missing, for the sentence.
+
+    Raises:
+        RunError: if it is missing, cannot be read or is damaged.
+    """
+    path = Path(folder) / name
     try:
-        data = json.loads(read_bounded(path, RECORD_BYTES))
-        run = decode_value(Run, data, "run")
+        record = decode_value(kind, json.loads(read_bounded(path, RECORD_BYTES)), "run")
     except FileNotFoundError as error:
-        raise RunError(f"{folder} is no run folder: it has no {RUN_FILE}; make one with `edgesdk train`") from error
+        raise RunError(f"{folder} is {missing}") from error
     except OSError as error:
         raise RunError(f"cannot read {path} ({error.strerror}): name a run folder of `edgesdk train`") from error
     except (ValueError, RecursionError) as error:
         raise RunError(f"{path} is damaged ({str(error)[:300]}): train again into another folder") from error
-    assert isinstance(run, Run)
-    return run
+    assert isinstance(record, kind)
+    return record
+
+
+def refuse_second(folder: Path, *, finished: bool) -> NoReturn:
+    """Begin no other run in a folder that holds one.
+
+    Raises:
+        RunError: always.
+    """
+    state = "a finished" if finished else "an unfinished"
+    raise RunError(f"{folder} holds {state} run: continue it with --resume, or name another folder with -o")
+
+
+def require_same(folder: Path, found: Record, planned: Record, fields: Iterable[str]) -> None:
+    """Continue a run with the settings it was begun with only.
+
+    Raises:
+        RunError: names the first of the fields that differs.
+    """
+    for name in fields:
+        before, now = getattr(found, name), getattr(planned, name)
+        if before != now:
+            raise RunError(f"{folder} was begun with {name} {before}, now it is {now}: name another folder with -o")
 
 
 def write_run(folder: Path, run: Run) -> None:

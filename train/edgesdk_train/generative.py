@@ -28,7 +28,7 @@ from edgesdk.generation import (
 )
 from edgesdk.preprocess import ImageInput, Pixels
 from edgesdk.progress import remark
-from edgesdk.runfolder import MODEL_FILE, Learning, Run, write_run
+from edgesdk.runfolder import MODEL_FILE, Learning, Run, refuse_second, require_same, write_run
 from edgesdk.spec import ModelSpec
 from edgesdk_train.adversarial import Adversarial
 from edgesdk_train.autoencoding import Autoencoding, Comparison, feature_comparison, to_pixels
@@ -226,12 +226,8 @@ def _open_folder(folder: Path, planned: Generated, *, resume: bool) -> Generated
         return planned
     found = read_generated(folder)
     if not resume:
-        state = "a finished" if found.finished else "an unfinished"
-        raise RunError(f"{folder} holds {state} run: continue it with --resume, or name another folder with -o")
-    for name in ("spec", "classes", "input", "source", "generation"):
-        before, now = getattr(found, name), getattr(planned, name)
-        if before != now:
-            raise RunError(f"{folder} was begun with {name} {before}, now it is {now}: name another folder with -o")
+        refuse_second(folder, finished=found.finished)
+    require_same(folder, found, planned, ("spec", "classes", "input", "source", "generation"))
     return found
 
 

@@ -15,7 +15,7 @@ from edgesdk.errors import RunError, WeightsError
 from edgesdk.photo import Span
 from edgesdk.preprocess import ImageInput
 from edgesdk.progress import remark
-from edgesdk.runfolder import MODEL_FILE, Learning, Run, read_run, write_run
+from edgesdk.runfolder import MODEL_FILE, Learning, Run, read_run, refuse_second, require_same, write_run
 from edgesdk.spec import ModelSpec
 from edgesdk_train.cases import choose_case
 from edgesdk_train.checkpoint import CHECKPOINT_FILE
@@ -323,8 +323,7 @@ def refuse_taken(folder: Path, *, resume: bool) -> None:
         RunError: if it does, and is not to be resumed.
     """
     if not resume and (found := _begun(folder)) is not None:
-        state = "a finished" if found.finished else "an unfinished"
-        raise RunError(f"{folder} holds {state} run: continue it with --resume, or name another folder with -o")
+        refuse_second(folder, finished=found.finished)
 
 
 def _open_folder(folder: Path, planned: Run, *, resume: bool) -> Run:
@@ -333,10 +332,7 @@ def _open_folder(folder: Path, planned: Run, *, resume: bool) -> Run:
     refuse_taken(folder, resume=resume)
     found = _begun(folder)
     if found is not None:
-        for name in ("spec", "classes", "input", "source", "learning"):
-            before, now = getattr(found, name), getattr(planned, name)
-            if before != now:
-                raise RunError(f"{folder} was begun with {name} {before}, now it is {now}: name another folder with -o")
+        require_same(folder, found, planned, ("spec", "classes", "input", "source", "learning"))
         return found
     write_run(folder, planned)
     return planned
