@@ -181,16 +181,23 @@ def compare(here: dict[str, Any], there: dict[str, Any], tolerance: float) -> tu
     return agrees, cells
 
 
+def find_arm() -> list[str] | None:
+    """The command of the emulated Python, its root made where it is missing; None, and why, where that cannot be."""
+    try:
+        return arm_python(make_folder(cache_folder() / "arm64"))
+    except UnavailableError as reason:
+        print(f"skipped: {reason}", file=sys.stderr)
+        return None
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
     parser.add_argument("--photos", required=True, type=Path)
     parser.add_argument("--video", type=Path)
     options = parser.parse_args()
-    try:
-        arm = arm_python(make_folder(cache_folder() / "arm64"))
-    except UnavailableError as reason:
-        print(f"skipped: {reason}", file=sys.stderr)
+    arm = find_arm()
+    if arm is None:
         return SKIPPED
     head = (
         "file",

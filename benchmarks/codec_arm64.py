@@ -18,11 +18,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-from arm64 import RUNTIMES, SKIPPED, UnavailableError, arm_python
+from arm64 import RUNTIMES, SKIPPED, find_arm
 from results import save
 
 from edgesdk.atomic import make_folder
-from edgesdk.cache import cache_folder
 from edgesdk_device.codec import Codec
 
 # Runs on both sides. Arguments: backend, a folder of streams, a folder for pictures.
@@ -73,10 +72,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("--shared", required=True, type=Path)
     options = parser.parse_args()
-    try:
-        arm = arm_python(make_folder(cache_folder() / "arm64"))
-    except UnavailableError as reason:
-        print(f"skipped: {reason}", file=sys.stderr)
+    arm = find_arm()
+    if arm is None:
         return SKIPPED
     lines = ["| decoded by | equal codes | pictures differ by at most |", "| --- | --- | --- |"]
     ok = True
