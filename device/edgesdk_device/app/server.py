@@ -5,18 +5,20 @@ import json
 import logging
 import os
 import socket
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from typing import Any
 
 from edgesdk.errors import EdgeSDKError, MissingPackageError
+from edgesdk_device.app.background import Background
 from edgesdk_device.app.collect import check_label, save_frame
 from edgesdk_device.app.decisions import Event
+from edgesdk_device.app.door import Door
 from edgesdk_device.app.events import event_to_json
+from edgesdk_device.app.listening import listen, reachable
 from edgesdk_device.app.look import cut
 from edgesdk_device.app.meter import Meter
 from edgesdk_device.app.picture import Facts, frame_message, small_jpeg
@@ -26,9 +28,7 @@ from edgesdk_device.app.settings import AppSettings, parse_address
 try:
     from aiohttp import WSCloseCode, web
 
-    from edgesdk_device.app.door import Door
     from edgesdk_device.app.guard import Guard, add_headers
-    from edgesdk_device.app.listening import listen, reachable
     from edgesdk_device.app.viewers import Viewer
 except ImportError as missing:
     raise MissingPackageError("aiohttp", "app", "the web page") from missing
@@ -36,7 +36,7 @@ except ImportError as missing:
 #: aiohttp tells every malformed request with its traceback: to who configures logging, not to the terminal.
 LOG = logging.getLogger(__name__)
 LOG.addHandler(logging.NullHandler())
-PAGE = {"/": "index.html", "/page.css": "page.css", "/page.js": "page.js", "/icon.svg": "icon.svg"}
+PAGE = {"/": "index.html"} | {f"/{name}": name for name in ("theme.css", "page.css", "page.js", "icon.svg")}
 TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 RECENT = 50
 LARGEST_REQUEST = 4096
@@ -80,12 +80,9 @@ class PageServer:
         self._viewers: set[Viewer] = set()
         self._wanted = False
         self._saving = ThreadPoolExecutor(1, "edgesdk save")  # a memory card's sync must not hold up the page
-        self._loop = asyncio.new_event_loop()
-        self._ready: Future[None] = Future()
-        self._fresh, self._over = asyncio.Event(), asyncio.Event()
-        self._thread = threading.Thread(target=self._work, args=(listening,), name="edgesdk page", daemon=True)
-        self._thread.start()
-        self._ready.result()
+        self._fresh = asyncio.Event()
+        self._beside = Background("edgesdk page")
+        self._beside.start(self._serve(listening))
 
     def take(self, seen: Seen) -> None:
         """Make this the newest frame."""
@@ -93,27 +90,16 @@ class PageServer:
         self._newest = (self._newest[0] + 1, seen)
         if self._wanted:
             self._wanted = False
-            self._loop.call_soon_threadsafe(self._fresh.set)
+            self._beside.loop.call_soon_threadsafe(self._fresh.set)
 
     def tell(self, event: Event) -> None:
         """Show an event on every page."""
-        self._loop.call_soon_threadsafe(self._note, event_to_json(event))
+        self._beside.loop.call_soon_threadsafe(self._note, event_to_json(event))
 
     def close(self) -> None:
         """Say goodbye to everybody and stop the thread; may be called twice."""
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._over.set)
-            self._thread.join()
+        self._beside.stop()
         self._saving.shutdown()
-
-    def _work(self, listening: socket.socket) -> None:
-        try:
-            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-                runner.run(self._serve(listening))
-        except BaseException as error:
-            if self._ready.done():
-                raise
-            self._ready.set_exception(error)
 
     async def _serve(self, listening: socket.socket) -> None:
         app = web.Application(middlewares=[self._guard.middleware], client_max_size=LARGEST_REQUEST)
@@ -126,9 +112,9 @@ class PageServer:
         server = runner.server
         assert server is not None
         self._door = Door(listening, server, self._settings.viewers + SPARE_CONNECTIONS)
-        self._ready.set_result(None)
+        self._beside.ready()
         tasks = asyncio.create_task(self._pump()), asyncio.create_task(self._door.serve())
-        await self._over.wait()
+        await self._beside.over.wait()
         for task in tasks:
             task.cancel()
         listening.close()
@@ -213,7 +199,7 @@ class PageServer:
         if self._settings.collect is None or seen is None:
             return _refusal(409, "no frame came yet" if seen is None else "start edgesdk run with --collect DIR")
         try:
-            path = await self._loop.run_in_executor(self._saving, self._keep, label, seen)
+            path = await self._beside.loop.run_in_executor(self._saving, self._keep, label, seen)
         except EdgeSDKError as error:
             return _refusal(507, str(error))
         return web.json_response({"saved": path})

@@ -5,16 +5,16 @@ import json
 import queue
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgesdk.contract import decode_value
 from edgesdk.errors import BackendError, EdgeSDKError, MissingPackageError
 from edgesdk.measurement import Measurement, Refused
+from edgesdk_device.app.background import Background
 from edgesdk_device.app.collect import check_label, save_frame
 from edgesdk_device.app.door import GOODBYE_S, Door
 from edgesdk_device.app.listening import listen, reachable
@@ -118,12 +118,8 @@ class PhoneServer:
         self._happened: queue.Queue[Happening] = queue.Queue()
         self._heard: dict[str, float] = {}  # phones with a task -> when they last said something
         self._saving = ThreadPoolExecutor(1, "edgesdk save")
-        self._loop = asyncio.new_event_loop()
-        self._ready: Future[None] = Future()
-        self._over = asyncio.Event()
-        self._thread = threading.Thread(target=self._work, args=(listening, context), name="edgesdk phone", daemon=True)
-        self._thread.start()
-        self._ready.result()
+        self._beside = Background("edgesdk phone")
+        self._beside.start(self._serve(listening, context))
 
     @property
     def address(self) -> str:
@@ -132,7 +128,7 @@ class PhoneServer:
 
     def happenings(self) -> Iterator[Happening]:
         """What phones do, as it happens, until the server is closed."""
-        while self._thread.is_alive():
+        while self._beside.is_alive():
             try:
                 yield self._happened.get(timeout=1.0)
             except queue.Empty:
@@ -140,9 +136,7 @@ class PhoneServer:
 
     def close(self) -> None:
         """Stop; may be called twice."""
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._over.set)
-            self._thread.join()
+        self._beside.stop()
         self._saving.shutdown()
 
     def __enter__(self) -> "PhoneServer":
@@ -160,15 +154,6 @@ class PhoneServer:
     def _joined(self, phone: str) -> None:
         self._happened.put(Happening(kind="joined", phone=phone))
 
-    def _work(self, listening: socket.socket, context: ssl.SSLContext) -> None:
-        try:
-            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-                runner.run(self._serve(listening, context))
-        except BaseException as error:
-            if self._ready.done():
-                raise
-            self._ready.set_exception(error)
-
     async def _serve(self, listening: socket.socket, context: ssl.SSLContext) -> None:
         app = web.Application(middlewares=[self._gate.middleware], client_max_size=LARGEST_POST)
         app.on_response_prepare.extend([add_headers, self._stay])
@@ -183,8 +168,8 @@ class PhoneServer:
         assert runner.server is not None
         self._door = Door(listening, runner.server, MOST_CONNECTIONS, context)
         serving = asyncio.create_task(self._door.serve())
-        self._ready.set_result(None)
-        await self._over.wait()
+        self._beside.ready()
+        await self._beside.over.wait()
         serving.cancel()
         listening.close()
         await runner.cleanup()
@@ -248,7 +233,7 @@ class PhoneServer:
             return _refusal(409, "start edgesdk phone with --collect DIR")
         data = await request.read()
         try:
-            name = await self._loop.run_in_executor(self._saving, self._keep, label, data)
+            name = await self._beside.loop.run_in_executor(self._saving, self._keep, label, data)
         except ValueError as error:
             return _refusal(400, str(error))
         except EdgeSDKError as error:

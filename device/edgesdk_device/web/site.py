@@ -20,13 +20,15 @@ PAGE_POLICY = (
     "form-action 'none'"
 )
 SITE_FILE = "site.json"
+SHARED = ("theme.css", "icon.svg")  # with the camera's page
 MARK = "index.html"  # a folder that holds it, and SITE_FILE, was made by us
 
 
 def page_files() -> dict[str, bytes]:
     """The page's own files by name, without the runtime and the models."""
-    folder = files("edgesdk_device.web") / "page"
-    return {item.name: item.read_bytes() for item in folder.iterdir() if item.is_file()}
+    own, cameras = files("edgesdk_device.web") / "page", files("edgesdk_device.app") / "page"
+    items = [item for item in own.iterdir() if item.is_file()] + [cameras / name for name in SHARED]
+    return {item.name: item.read_bytes() for item in items}
 
 
 def read_models(paths: Sequence[Path | str]) -> list[ModelFile]:
