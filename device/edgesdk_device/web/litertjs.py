@@ -51,10 +51,12 @@ def find_litertjs(archives: Path | str | None = None) -> Path:
         WriteError: if the cache cannot be written.
     """
     home = cache_folder() / f"litertjs-{VERSION}"
+    # What the user names is looked at even where it is not needed: a wrong folder is told, not passed over.
+    named = None if archives is None else [_archive(Path(archives), package) for package in INTEGRITY]
     if all((home / name).is_file() for name in NAMES):
         return home
-    if archives is not None:
-        return _unpack([_archive(Path(archives), package) for package in INTEGRITY], home)
+    if named is not None:
+        return _unpack(named, home)
     with tempfile.TemporaryDirectory() as scratch:
         _fetch(Path(scratch))
         return _unpack([_archive(Path(scratch), package) for package in INTEGRITY], home)
