@@ -266,7 +266,7 @@ def test_litertjs_is_taken_by_its_hash_only(tmp_path: Path, monkeypatch: pytest.
     assert {path.name for path in home.iterdir()} >= set(litertjs.NAMES)
     assert (home / "index.js").read_text() == 'from "./wasm-utils.js"'
     assert litertjs.find_litertjs() == home  # now it is in the cache, and nobody asks for npm
-    with pytest.raises(BackendError, match="cannot read .*nowhere"):
+    with pytest.raises(BackendError, match=r"cannot read .*nowhere"):
         litertjs.find_litertjs(tmp_path / "nowhere")
 
 
