@@ -22,7 +22,7 @@ demo: env
 	$(BIN)/edgesdk convert --width 0.5 --res 160 -o $(DEMO)/digits.tflite
 	$(BIN)/edgesdk verify $(DEMO)/digits.tflite
 	$(BIN)/edgesdk bench $(DEMO)/digits.tflite --data digits --threads 1,2 --report $(DEMO)/bench.html
-	$(BIN)/edgesdk run $(DEMO)/digits.tflite --source "$$($(BIN)/python -m edgesdk.digits)/test" --frames 10 --events $(DEMO)/events.jsonl
+	$(BIN)/edgesdk run $(DEMO)/digits.tflite --source "$$($(BIN)/python -m edgesdk.photos.digits)/test" --frames 10 --events $(DEMO)/events.jsonl
 	@echo "everything is in $(DEMO)/: digits.tflite, its training in digits.run/, bench.html, events.jsonl"
 
 # Two files at a time: TensorFlow's start and the cameras' waits leave a core idle otherwise.

@@ -27,14 +27,14 @@ from results import save_table
 
 from edgesdk import verbs
 from edgesdk.atomic import make_folder, write_text
-from edgesdk.candidates import Candidate, Limits, pick
-from edgesdk.choosing import choose
+from edgesdk.grid.candidates import Candidate, Limits, pick
+from edgesdk.grid.choosing import choose
+from edgesdk.grid.workshop import MEASURED, recipe_of
 from edgesdk.measurement import Measurement
 from edgesdk.progress import remark
 from edgesdk.recipe import Precision
-from edgesdk.report import Report, write_report
+from edgesdk.reports.report import Report, write_report
 from edgesdk.spec import ModelSpec, make_spec
-from edgesdk.workshop import MEASURED, recipe_of
 from edgesdk_device.board import board_name
 from edgesdk_train.shelf import pick_weights
 

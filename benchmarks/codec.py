@@ -23,7 +23,7 @@ from quality import Frame, Point, bd_rate, blurhash, judge, mean_curve
 from results import board_folder, save
 
 from edgesdk.atomic import write_text
-from edgesdk.codecstream import unpack_head
+from edgesdk.codecs.stream import unpack_head
 from edgesdk_device.codec import Codec, Compressed, compress_within, psnr
 from edgesdk_device.session import Receiver, Sender, read_background
 

@@ -29,7 +29,7 @@ JOB = """
 import hashlib, json, platform, sys, warnings
 from pathlib import Path
 import numpy as np
-from edgesdk.codecstream import CHECK_BYTES, unpack_head
+from edgesdk.codecs.stream import CHECK_BYTES, unpack_head
 from edgesdk_device.codec import Codec, codec_of
 warnings.simplefilter("ignore")
 backend, streams, out = sys.argv[1:]

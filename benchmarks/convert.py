@@ -21,7 +21,7 @@ from edgesdk import modelfile, verbs
 from edgesdk.contract import Contract
 from edgesdk.errors import EdgeSDKError
 from edgesdk.progress import remark
-from edgesdk.report import split_rows
+from edgesdk.reports.report import split_rows
 from edgesdk.runfolder import MODEL_FILE
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"

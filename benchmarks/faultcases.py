@@ -14,7 +14,7 @@ import numpy as np
 from edgesdk import modelfile
 from edgesdk.baseline import read_baseline
 from edgesdk.contract import blocks_frame
-from edgesdk.data import read_dataset
+from edgesdk.photos.data import read_dataset
 from edgesdk.preprocess import decode_photo
 from edgesdk.runfolder import read_run
 

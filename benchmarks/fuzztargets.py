@@ -18,14 +18,14 @@ import numpy as np
 
 from edgesdk import modelfile
 from edgesdk.baseline import read_baseline
-from edgesdk.benchlog import read_log
-from edgesdk.codecstream import write_varint
+from edgesdk.codecs.stream import write_varint
 from edgesdk.contract import blocks_frame, from_json
-from edgesdk.data import read_dataset, read_labels
 from edgesdk.errors import DataError, EdgeSDKError
 from edgesdk.generation import read_generated
 from edgesdk.metadata import build_metadata
+from edgesdk.photos.data import read_dataset, read_labels
 from edgesdk.preprocess import decode_photo, value_table
+from edgesdk.reports.benchlog import read_log
 from edgesdk.runfolder import read_run
 from edgesdk_convert.coverage import guess_coverage
 from edgesdk_convert.foreign import _network_config as network_config  # what guards Keras is not public

@@ -20,10 +20,12 @@ from typing import Any
 import numpy as np
 from results import save_table
 
-from edgesdk import generativeverbs, report, verbs
+from edgesdk import verbs
 from edgesdk.atomic import make_folder, write_text
 from edgesdk.generation import Generated, is_generated
+from edgesdk.reports import report
 from edgesdk.stats import wilson_interval
+from edgesdk.verbs import generative as generativeverbs
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 DATA = "datasets/fashion_mnist/fashion_mnist.npz"

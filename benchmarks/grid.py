@@ -20,12 +20,12 @@ from results import board_folder, save
 from edgesdk import modelfile, verbs
 from edgesdk.atomic import make_folder
 from edgesdk.contract import Accuracy
-from edgesdk.drawing import Point
 from edgesdk.measurement import Measurement
-from edgesdk.page import SERIES
 from edgesdk.progress import remark
 from edgesdk.recipe import Precision
-from edgesdk.report import Report, write_report
+from edgesdk.reports.drawing import Point
+from edgesdk.reports.page import SERIES
+from edgesdk.reports.report import Report, write_report
 
 SIZES = (128, 160, 192, 224)
 PRECISIONS: tuple[Precision, ...] = ("int8", "float32")

@@ -27,9 +27,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from edgesdk.atomic import write_text
-from edgesdk.codecverbs import train_codec
-from edgesdk.data import read_dataset
+from edgesdk.photos.data import read_dataset
 from edgesdk.preprocess import read_photo
+from edgesdk.verbs.codec import train_codec
 from edgesdk_device.codec import Codec
 
 COLOURS = ("#0b6bcb", "#c2410c", "#15803d", "#7e22ce", "#a16207")

@@ -23,7 +23,7 @@ from results import save_table
 from edgesdk import verbs
 from edgesdk.atomic import make_folder
 from edgesdk.converted import Converted
-from edgesdk.report import split_rows
+from edgesdk.reports.report import split_rows
 from edgesdk.runfolder import Methods
 from edgesdk.spec import ARCHITECTURES, make_spec
 

@@ -18,7 +18,7 @@ from edgesdk import verbs
 from edgesdk.converted import Converted
 from edgesdk.measurement import Measurement
 from edgesdk.progress import remark
-from edgesdk.report import split_rows
+from edgesdk.reports.report import split_rows
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

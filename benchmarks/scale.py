@@ -23,18 +23,19 @@ from typing import Any
 
 from results import save_table
 
-from edgesdk import latepixels, verbs
+from edgesdk import verbs
 from edgesdk.atomic import make_folder, write_text
-from edgesdk.data import load_images, read_dataset, split_dataset
-from edgesdk.engine import Engine, LocalEngine, make_engine
-from edgesdk.packing import pack
-from edgesdk.photo import Photo
+from edgesdk.grid.engine import Engine, LocalEngine, make_engine
+from edgesdk.grid.rayengine import Cargo
+from edgesdk.grid.workshop import Workshop
+from edgesdk.photos import latepixels
+from edgesdk.photos.data import load_images, read_dataset, split_dataset
+from edgesdk.photos.packing import pack
+from edgesdk.photos.photo import Photo
 from edgesdk.preprocess import input_of
 from edgesdk.quiet import import_tensorflow
-from edgesdk.rayengine import Cargo
 from edgesdk.runfolder import Learning, Methods
 from edgesdk.spec import ModelSpec, make_spec
-from edgesdk.workshop import Workshop
 
 GRID = [make_spec("convnet", width, res, 10) for width in (0.1, 0.2, 0.3, 0.4) for res in (32, 40, 48, 56)]
 LEARNING = Learning(epochs=1, batch=64, flip=False)
@@ -198,7 +199,7 @@ def measure_team(folder: Path) -> dict[str, Any]:
     """The losses of two workers against those of one process with the same batches."""
     import ray
 
-    from edgesdk.rayteam import RayTeam
+    from edgesdk.grid.rayteam import RayTeam
 
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
     found: dict[str, Any] = {}

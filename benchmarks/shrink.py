@@ -18,7 +18,7 @@ from results import save
 from edgesdk import modelfile, verbs
 from edgesdk.modelfile import ModelFile
 from edgesdk.progress import remark
-from edgesdk.report import split_rows
+from edgesdk.reports.report import split_rows
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 WEIGHTS = "models/keras/mobilenet_v1_0.75_224.h5"

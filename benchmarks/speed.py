@@ -19,7 +19,7 @@ from results import save
 
 from edgesdk import verbs
 from edgesdk.contract import Output, Source
-from edgesdk.data import load_images, read_dataset, split_dataset
+from edgesdk.photos.data import load_images, read_dataset, split_dataset
 from edgesdk.preprocess import ImageInput
 from edgesdk.progress import remark
 from edgesdk.quiet import captured_output, import_tensorflow

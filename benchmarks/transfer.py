@@ -19,7 +19,7 @@ from typing import Any, get_args
 from results import save_table
 
 from edgesdk.atomic import make_folder, write_text
-from edgesdk.data import Dataset, draw_evenly, load_images, read_dataset, split_dataset
+from edgesdk.photos.data import Dataset, draw_evenly, load_images, read_dataset, split_dataset
 from edgesdk.preprocess import input_of
 from edgesdk.progress import remark
 from edgesdk.quiet import import_tensorflow

@@ -20,9 +20,9 @@ import pytest
 import edgesdk
 from apps import lines_of, start_app
 from edgesdk import verbs
+from edgesdk.commands.service import service_unit
 from edgesdk.converted import Converted
 from edgesdk.errors import WriteError
-from edgesdk.service import service_unit
 from edgesdk_device.app import AppSettings, CameraApp, Decisions, Event, Seen
 from edgesdk_device.app.events import EventLog
 from edgesdk_device.cameras import CaptureOptions, Notice
@@ -274,14 +274,14 @@ def test_print_service_prints_a_unit_for_these_flags(int8_file: Converted, tmp_p
     assert line[1].endswith('--source "rtsp://cam/a b%%20c" --serve 0.0.0.0:80 --mqtt mqtt://me@broker')
     assert "EDGESDK_MQTT_PASSWORD" in unit
     assert "print-service" not in line[1]
-    (tmp_path / "edgesdk.service").write_text(unit)
+    (tmp_path / "edgesdk.commands.service").write_text(unit)
     try:
         done = subprocess.run(
-            ["systemd-analyze", "verify", str(tmp_path / "edgesdk.service")], capture_output=True, text=True
+            ["systemd-analyze", "verify", str(tmp_path / "edgesdk.commands.service")], capture_output=True, text=True
         )
     except FileNotFoundError:
         return
-    assert "edgesdk.service:" not in done.stderr
+    assert "edgesdk.commands.service:" not in done.stderr
 
 
 def test_a_unit_expands_nothing() -> None:

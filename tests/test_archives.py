@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from conftest import write_photos
-from edgesdk import archives
-from edgesdk.data import load_images, read_dataset, split_dataset
 from edgesdk.errors import DataError
+from edgesdk.photos import archives
+from edgesdk.photos.data import load_images, read_dataset, split_dataset
 from edgesdk.preprocess import ImageInput
 
 GREY = ImageInput(height=28, width=28, channels=1, color="gray")

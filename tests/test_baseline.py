@@ -15,7 +15,7 @@ from edgesdk.baseline import compare, confirm, read_baseline
 from edgesdk.converted import Converted
 from edgesdk.errors import MeasurementError
 from edgesdk.measurement import Measurement
-from edgesdk.report import Report, write_report
+from edgesdk.reports.report import Report, write_report
 from edgesdk.stats import percentiles
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgesdk import Classifier, report, verbs
+from edgesdk import Classifier, verbs
 from edgesdk.converted import Converted
 from edgesdk.errors import DataError, ModelFileError
 from edgesdk.measurement import Conditions, Measurement, Refused
-from edgesdk.report import Report
+from edgesdk.reports import report
+from edgesdk.reports.report import Report
 from edgesdk.stats import percentiles, ratio_interval, wilson_interval
 from edgesdk_device import bench
 from edgesdk_device.accuracy import calibration_error

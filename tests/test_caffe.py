@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edgesdk.data import load_images, read_dataset
 from edgesdk.errors import WeightsError
+from edgesdk.photos.data import load_images, read_dataset
 from edgesdk.preprocess import ImageInput, to_tensor, value_table
 from edgesdk.spec import ModelSpec
 from edgesdk_train import caffe

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from edgesdk import cli, modelfile
-from edgesdk.candidates import Candidate, Limits, corners, find_front, keep_promising, pick
+from edgesdk.commands.options import build_parser
 from edgesdk.errors import ChoiceError, WeightsError
-from edgesdk.latency import FEATURES, fit_latency
-from edgesdk.parser import build_parser
+from edgesdk.grid.candidates import Candidate, Limits, corners, find_front, keep_promising, pick
+from edgesdk.grid.latency import FEATURES, fit_latency
 from edgesdk.spec import ModelSpec
 
 

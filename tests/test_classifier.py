@@ -70,7 +70,7 @@ def test_the_device_feeds_the_bytes_that_training_saw(
     photos: Path, int8_file: Converted, float_file: Converted
 ) -> None:
     """Bit for bit: evaluation in training, calibration and device go through the same two functions."""
-    from edgesdk.data import load_images, read_dataset
+    from edgesdk.photos.data import load_images, read_dataset
 
     dataset = read_dataset(photos)
     image_input = int8_file.contract.input

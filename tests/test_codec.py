@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 import pytest
 
-from edgesdk import cli, codecverbs, modelfile
+from edgesdk import cli, modelfile
 from edgesdk.contract import blocks_frame, code_bytes
 from edgesdk.errors import DataError, ModelFileError, StreamError, WriteError
 from edgesdk.preprocess import Pixels
+from edgesdk.verbs import codec as codecverbs
 from edgesdk_device.codec import (
     DECODER_FILE,
     ENCODER_FILE,

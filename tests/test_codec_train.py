@@ -10,11 +10,11 @@ import pytest
 pytest.importorskip("tensorflow")
 
 from edgesdk import cli
-from edgesdk.codecontext import earlier_groups
-from edgesdk.codecverbs import train_codec
+from edgesdk.codecs.context import earlier_groups
 from edgesdk.contract import blocks_frame
 from edgesdk.errors import DataError, RunError
 from edgesdk.preprocess import Pixels
+from edgesdk.verbs.codec import train_codec
 from edgesdk_device.codec import Codec, codec_of, find_codec, psnr
 from edgesdk_device.entropy import decode_code, encode_code
 from edgesdk_device.session import Receiver, Sender

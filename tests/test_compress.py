@@ -11,8 +11,8 @@ import pytest
 from edgesdk import modelfile
 from edgesdk.contract import Output, Source
 from edgesdk.converted import Converted
-from edgesdk.data import load_images, read_dataset, split_dataset
 from edgesdk.errors import ConversionError, RunError
+from edgesdk.photos.data import load_images, read_dataset, split_dataset
 from edgesdk.recipe import Recipe
 from edgesdk.runfolder import read_run
 from edgesdk_convert.cluster import cluster

@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgesdk import conversion, inspection, modelfile, verbs
+from edgesdk import inspection, modelfile, verbs
 from edgesdk.contract import Output, Source
 from edgesdk.converted import Converted
 from edgesdk.errors import ConversionError, GateError, RunError, WeightsError, WriteError
-from edgesdk.evidence import gather_evidence
 from edgesdk.preprocess import ImageInput, to_tensor, value_table
 from edgesdk.recipe import Recipe
 from edgesdk.runfolder import read_run
 from edgesdk.spec import ModelSpec
+from edgesdk.verbs import conversion
+from edgesdk.verbs.evidence import gather_evidence
 from edgesdk_convert import worker
 from edgesdk_convert.calibrate import add_anchors, check_input
 from edgesdk_convert.convert import Evidence, convert_model

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from conftest import write_photos
-from edgesdk.data import (
+from edgesdk.errors import DataError
+from edgesdk.photos.data import (
     draw_evenly,
     load_images,
     read_dataset,
     split_dataset,
     split_for_conversion,
 )
-from edgesdk.errors import DataError
 from edgesdk.preprocess import ImageInput
 
 SMALL = ImageInput(height=32, width=32)

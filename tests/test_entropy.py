@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgesdk.codecontext import (
+from edgesdk.codecs.context import (
     BINS,
     ESCAPE,
     STAGES,
@@ -20,7 +20,7 @@ from edgesdk.codecontext import (
     grid_of,
     make_tables,
 )
-from edgesdk.codecstream import Head, read_varint, unpack_head, write_varint
+from edgesdk.codecs.stream import Head, read_varint, unpack_head, write_varint
 from edgesdk.errors import ModelFileError, StreamError
 from edgesdk_device.entropy import decode_code, encode_code
 from edgesdk_device.rans import BitReader, Decoder, coding_of, encode_symbols, expand_bits

@@ -10,13 +10,14 @@ import cv2
 import numpy as np
 import pytest
 
-from edgesdk import cli, generativeverbs, modelfile, verbs
+from edgesdk import cli, modelfile, verbs
 from edgesdk.contract import normal_bytes
-from edgesdk.data import read_dataset
 from edgesdk.errors import DataError, ModelFileError, RunError
 from edgesdk.generation import Generated, Generation, Problem, code_input, read_generated
+from edgesdk.photos.data import read_dataset
 from edgesdk.preprocess import fit_frame, read_photo
 from edgesdk.runfolder import read_run
+from edgesdk.verbs import generative as generativeverbs
 
 SMALL: dict[str, Any] = {"width": 0.25, "res": 16, "latent": 3}
 

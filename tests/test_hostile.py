@@ -17,12 +17,14 @@ import cv2
 import numpy as np
 import pytest
 
-from edgesdk import archives, benchlog, cli, modelfile
+from edgesdk import cli, modelfile
 from edgesdk.contract import Contract, Golden, blocks_frame, from_json
 from edgesdk.converted import Converted
-from edgesdk.data import name_classes, read_dataset, read_labels
 from edgesdk.errors import AppFileError, BackendError, DataError, MeasurementError, ModelFileError, RunError
+from edgesdk.photos import archives
+from edgesdk.photos.data import name_classes, read_dataset, read_labels
 from edgesdk.preprocess import ImageInput, decode_photo, read_photo
+from edgesdk.reports import benchlog
 from edgesdk.runfolder import read_run
 from edgesdk_convert.foreign import find_kind
 from edgesdk_device.app import read_app

@@ -21,24 +21,7 @@ MAY_IMPORT = {
     "edgesdk_convert": {"edgesdk", "edgesdk_convert", "edgesdk_device", "edgesdk_train"},
 }
 #: The verbs span the stages: they import them inside the function that needs them.
-LAZY_HOME = {
-    "verbs.py",
-    "codecverbs.py",
-    "codeccommands.py",
-    "generativeverbs.py",
-    "benchapp.py",
-    "choosing.py",
-    "measureverbs.py",
-    "workshop.py",
-    "rayteam.py",
-    "conversion.py",
-    "evidence.py",
-    "foreign.py",
-    "runapp.py",
-    "phoneverbs.py",
-    "phonecommands.py",
-    "__init__.py",
-}
+LAZY_ROOMS = {"verbs", "commands", "grid"}
 
 
 def imports(path: Path) -> list[tuple[str, bool]]:
@@ -64,7 +47,9 @@ def test_who_may_import_whom(package: str) -> None:
     for path in sorted(SOURCES[package].rglob("*.py")):
         for name, eager in imports(path):
             if name.startswith("edgesdk") and name not in MAY_IMPORT[package]:
-                assert package == "edgesdk" and path.name in LAZY_HOME and not eager, f"{path} imports {name}"
+                room = path.relative_to(SOURCES[package]).parts[0]
+                assert package == "edgesdk" and room in {*LAZY_ROOMS, "__init__.py"}, f"{path} imports {name}"
+                assert not eager, f"{path} imports {name} when it is imported"
 
 
 def test_the_device_side_never_names_tensorflow() -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from edgesdk import verbs
-from edgesdk.data import Images
 from edgesdk.errors import RunError
+from edgesdk.photos.data import Images
 from edgesdk.preprocess import input_of
 from edgesdk.runfolder import Methods, read_run
 from edgesdk.spec import ModelSpec
@@ -200,7 +200,7 @@ from edgesdk.quiet import import_tensorflow
 import_tensorflow()
 import numpy as np, tensorflow as tf, tf_keras as keras
 from pathlib import Path
-from edgesdk.data import Images
+from edgesdk.photos.data import Images
 from edgesdk.preprocess import input_of
 from edgesdk.runfolder import Methods
 from edgesdk.spec import ModelSpec

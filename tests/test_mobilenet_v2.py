@@ -9,7 +9,7 @@ import pytest
 
 from edgesdk import verbs
 from edgesdk.contract import Output, Source
-from edgesdk.data import load_images, read_dataset
+from edgesdk.photos.data import load_images, read_dataset
 from edgesdk.preprocess import ImageInput, to_tensor, value_table
 from edgesdk.recipe import Recipe
 from edgesdk.spec import ModelSpec

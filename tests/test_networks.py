@@ -11,8 +11,8 @@ import pytest
 
 from edgesdk import verbs
 from edgesdk.contract import Output, Source
-from edgesdk.data import Images, draw_evenly, load_images, read_dataset
 from edgesdk.errors import ConversionError
+from edgesdk.photos.data import Images, draw_evenly, load_images, read_dataset
 from edgesdk.preprocess import input_of
 from edgesdk.recipe import Recipe
 from edgesdk.spec import ARCHITECTURES, ModelSpec, make_spec, shown
@@ -308,7 +308,7 @@ def test_rounded_widths_are_said(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_grey_and_colour_are_said_where_they_meet(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from edgesdk.data import remark_colors
+    from edgesdk.photos.data import remark_colors
 
     digits, colours = read_dataset("digits"), read_dataset(photos)
     for dataset, arch in ((digits, "lenet"), (colours, "vgg16")):

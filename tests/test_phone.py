@@ -19,12 +19,13 @@ import numpy as np
 import pytest
 
 import edgesdk
-from edgesdk import modelfile, report
+from edgesdk import modelfile
 from edgesdk.contract import encode_output
 from edgesdk.converted import Converted
 from edgesdk.errors import BackendError
 from edgesdk.measurement import Measurement, Refused
 from edgesdk.preprocess import ImageInput, fit_frame
+from edgesdk.reports import report
 from edgesdk_device.web import litertjs
 from edgesdk_device.web.phone import Happening, PhoneServer
 

@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 
 from edgesdk import cli, verbs
-from edgesdk.data import load_images, read_dataset, split_dataset
-from edgesdk.engine import Engine, LocalEngine, make_engine
 from edgesdk.errors import DataError, EngineError
-from edgesdk.packing import pack
+from edgesdk.grid.engine import Engine, LocalEngine, make_engine
+from edgesdk.grid.rayengine import check_version
+from edgesdk.grid.rayteam import RayTeam
+from edgesdk.grid.workshop import Workshop
+from edgesdk.photos.data import load_images, read_dataset, split_dataset
+from edgesdk.photos.packing import pack
 from edgesdk.preprocess import input_of
-from edgesdk.rayengine import check_version
-from edgesdk.rayteam import RayTeam
 from edgesdk.runfolder import Learning, Methods, Run, read_run
 from edgesdk.spec import ModelSpec
-from edgesdk.workshop import Workshop
 from edgesdk_train.team import Team
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'edgesdk[ray]'")

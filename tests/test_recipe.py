@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from edgesdk.conversion import _recipe
 from edgesdk.recipe import RECIPES, Recipe, accurate, fast, tiny
+from edgesdk.verbs.conversion import _recipe
 
 
 def test_named_recipes_are_what_their_help_says() -> None:

@@ -261,6 +261,6 @@ def _children(pid: int) -> list[int]:
 
 def test_refused_rows_keep_their_place() -> None:
     row = Refused(model="m", path="p", sha256="", backend="b", threads=1, delegate="", reason="r", place="attic")
-    from edgesdk.report import named
+    from edgesdk.reports.report import named
 
     assert named(row) == "m, b, 1 thread on attic"

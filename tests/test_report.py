@@ -12,11 +12,12 @@ import flatbuffers
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from edgesdk import benchlog, cli, modelfile, report, verbs
+from edgesdk import cli, modelfile, verbs
 from edgesdk.converted import Converted
 from edgesdk.errors import MeasurementError
 from edgesdk.measurement import Conditions, Measurement, Minute, Refused
-from edgesdk.report import Report
+from edgesdk.reports import benchlog, report
+from edgesdk.reports.report import Report
 from edgesdk.stats import percentiles
 
 LOG = """\

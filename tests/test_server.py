@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 
 from edgesdk.converted import Converted
-from edgesdk.data import read_dataset
 from edgesdk.errors import ServeError, WriteError
+from edgesdk.photos.data import read_dataset
 from edgesdk_device.app import AppSettings, CameraApp, Decisions
 from edgesdk_device.app.collect import check_label, save_frame
 from edgesdk_device.cameras import CaptureOptions

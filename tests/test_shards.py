@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgesdk import cli, latepixels, verbs
-from edgesdk.data import load_images, read_dataset, read_photos, split_dataset
+from edgesdk import cli, verbs
 from edgesdk.errors import DataError
-from edgesdk.packing import Packed, pack
+from edgesdk.photos import latepixels
+from edgesdk.photos.data import load_images, read_dataset, read_photos, split_dataset
+from edgesdk.photos.packing import Packed, pack
 from edgesdk.preprocess import input_of
 from edgesdk.spec import ModelSpec
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from edgesdk import verbs
-from edgesdk.data import Images, load_images, read_dataset, split_dataset
 from edgesdk.errors import RunError, WeightsError
+from edgesdk.photos.data import Images, load_images, read_dataset, split_dataset
 from edgesdk.runfolder import read_run
 from edgesdk.spec import ModelSpec
 from edgesdk_convert.load import load_network

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from edgesdk import verbs
-from edgesdk.data import Images
 from edgesdk.errors import RunError
+from edgesdk.photos.data import Images
 from edgesdk.preprocess import input_of
 from edgesdk.runfolder import Learning, read_run
 from edgesdk.spec import ModelSpec, make_spec, shown

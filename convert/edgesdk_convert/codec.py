@@ -9,7 +9,7 @@ import numpy as np
 
 from edgesdk import modelfile
 from edgesdk.atomic import make_folder
-from edgesdk.codecpart import CodecPart
+from edgesdk.codecs.part import CodecPart
 from edgesdk.contract import Contract, Golden, Measured, Output, encode_output
 from edgesdk.errors import ConversionError
 from edgesdk.preprocess import ImageInput, to_tensor, value_table

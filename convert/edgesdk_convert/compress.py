@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgesdk.data import Images
 from edgesdk.errors import ConversionError
+from edgesdk.photos.data import Images
 from edgesdk.preprocess import ImageInput
 from edgesdk.recipe import Recipe
 from edgesdk_convert.network import Network, from_keras

@@ -6,12 +6,12 @@ import numpy as np
 
 from edgesdk.contract import Output
 from edgesdk.converted import Converted
-from edgesdk.data import Dataset, split_dataset
-from edgesdk.evidence import gather_evidence
 from edgesdk.generation import Generated, code_input
+from edgesdk.photos.data import Dataset, split_dataset
 from edgesdk.preprocess import Pixels
 from edgesdk.recipe import Recipe
 from edgesdk.runfolder import Learning
+from edgesdk.verbs.evidence import gather_evidence
 from edgesdk_convert.convert import Evidence, convert_model
 from edgesdk_convert.load import load_network
 from edgesdk_convert.network import from_keras

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from edgesdk.data import load_images, read_dataset
 from edgesdk.measurement import Confusion, Judged
+from edgesdk.photos.data import load_images, read_dataset
 from edgesdk.preprocess import Pixels
 from edgesdk.stats import wilson_interval
 from edgesdk_device.classifier import Model

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgesdk import modelfile
-from edgesdk.benchlog import parse_log
 from edgesdk.errors import BackendError, NothingMeasuredError
 from edgesdk.measurement import OnAndroid, Refused
 from edgesdk.modelfile import ModelFile
+from edgesdk.reports.benchlog import parse_log
 from edgesdk_device.backends import Delegate
 
 #: Where programs may run that adb puts there; the tool is expected here, the files go here.

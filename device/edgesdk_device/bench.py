@@ -16,10 +16,10 @@ from typing import Any, TypeVar
 from edgesdk import __version__, modelfile
 from edgesdk.choice import Choice, name_runtime
 from edgesdk.contract import Contract, decode_value
-from edgesdk.data import Dataset, read_dataset
 from edgesdk.errors import BackendError, DataError, NothingMeasuredError
 from edgesdk.measurement import MEMORY, Age, Judged, Measurement, Minute, Paced, Refused
 from edgesdk.modelfile import ModelFile
+from edgesdk.photos.data import Dataset, read_dataset
 from edgesdk.progress import progress
 from edgesdk.stats import percentiles
 from edgesdk_device.apart import Apart

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 import edgesdk
 from edgesdk import modelfile
-from edgesdk.codecontext import THRIFT_BITS, Code
-from edgesdk.codecpart import QUALITIES, CodecPart
-from edgesdk.codecstream import CHECK_BYTES, Head, checksum, read_varint, unpack_head, write_varint
+from edgesdk.codecs.context import THRIFT_BITS, Code
+from edgesdk.codecs.part import QUALITIES, CodecPart
+from edgesdk.codecs.stream import CHECK_BYTES, Head, checksum, read_varint, unpack_head, write_varint
 from edgesdk.errors import ModelFileError, StreamError
 from edgesdk.preprocess import Pixels, read_photo
 from edgesdk_device.classifier import Model

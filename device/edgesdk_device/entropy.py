@@ -1,4 +1,4 @@
-"""A code to bytes and back, by the static contexts of `edgesdk.codecontext`.
+"""A code to bytes and back, by the static contexts of `edgesdk.codecs.context`.
 
 What is written:
 
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgesdk.codecontext import (
+from edgesdk.codecs.context import (
     ESCAPE,
     LARGEST_CONTEXT,
     SKIPPED_BINS,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgesdk.codecontext import PRECISION, TOTAL, Tables
+from edgesdk.codecs.context import PRECISION, TOTAL, Tables
 from edgesdk.errors import StreamError
 
 STATE_BITS = 16

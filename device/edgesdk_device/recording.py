@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from edgesdk.codecstream import CHECK_BYTES, read_varint, unpack_head, write_varint
+from edgesdk.codecs.stream import CHECK_BYTES, read_varint, unpack_head, write_varint
 from edgesdk.errors import StreamError, WriteError
 from edgesdk.preprocess import Pixels
 from edgesdk_device.cameras import open_source

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgesdk.codecstream import CHECK_BYTES, Head, checksum, unpack_head
+from edgesdk.codecs.stream import CHECK_BYTES, Head, checksum, unpack_head
 from edgesdk.contract import Contract
 from edgesdk.errors import ModelFileError, StreamError
 from edgesdk.preprocess import Pixels, decode_photo

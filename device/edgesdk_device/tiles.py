@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from edgesdk.codecontext import Code
+from edgesdk.codecs.context import Code
 from edgesdk.preprocess import Pixels
 
 Run = Callable[[npt.NDArray[np.int8]], npt.NDArray[np.int8]]

@@ -14,28 +14,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edgesdk.codecverbs import compress as compress
-    from edgesdk.codecverbs import decompress as decompress
-    from edgesdk.codecverbs import train_codec as train_codec
     from edgesdk.contract import Contract as Contract
     from edgesdk.converted import Converted as Converted
     from edgesdk.errors import EdgeSDKError as EdgeSDKError
     from edgesdk.generation import Augmented as Augmented
     from edgesdk.generation import Generated as Generated
-    from edgesdk.generativeverbs import augment as augment
-    from edgesdk.generativeverbs import convert_generative as convert_generative
-    from edgesdk.generativeverbs import generate as generate
-    from edgesdk.generativeverbs import train_generative as train_generative
+    from edgesdk.grid.rayengine import RayEngine as RayEngine
+    from edgesdk.grid.rayteam import RayTeam as RayTeam
     from edgesdk.measurement import Measurement as Measurement
     from edgesdk.modelfile import ModelFile as ModelFile
-    from edgesdk.packing import Packed as Packed
-    from edgesdk.packing import pack as pack
-    from edgesdk.phoneverbs import bench_phone as bench_phone
-    from edgesdk.phoneverbs import build_site as build_site
-    from edgesdk.phoneverbs import phone as phone
+    from edgesdk.photos.packing import Packed as Packed
+    from edgesdk.photos.packing import pack as pack
     from edgesdk.preprocess import ImageInput as ImageInput
-    from edgesdk.rayengine import RayEngine as RayEngine
-    from edgesdk.rayteam import RayTeam as RayTeam
     from edgesdk.results import Check as Check
     from edgesdk.results import Classification as Classification
     from edgesdk.results import Verified as Verified
@@ -54,6 +44,16 @@ if TYPE_CHECKING:
     from edgesdk.verbs import run as run
     from edgesdk.verbs import train as train
     from edgesdk.verbs import verify as verify
+    from edgesdk.verbs.codec import compress as compress
+    from edgesdk.verbs.codec import decompress as decompress
+    from edgesdk.verbs.codec import train_codec as train_codec
+    from edgesdk.verbs.generative import augment as augment
+    from edgesdk.verbs.generative import convert_generative as convert_generative
+    from edgesdk.verbs.generative import generate as generate
+    from edgesdk.verbs.generative import train_generative as train_generative
+    from edgesdk.verbs.phone import bench_phone as bench_phone
+    from edgesdk.verbs.phone import build_site as build_site
+    from edgesdk.verbs.phone import phone as phone
     from edgesdk_device.backends import Delegate as Delegate
     from edgesdk_device.cameras import Camera as Camera
     from edgesdk_device.cameras import CaptureOptions as CaptureOptions
@@ -92,35 +92,35 @@ _HOMES = {
     "ModelFile": "edgesdk.modelfile",
     "ModelSpec": "edgesdk.spec",
     "Notice": "edgesdk_device.cameras",
-    "Packed": "edgesdk.packing",
-    "RayEngine": "edgesdk.rayengine",
-    "RayTeam": "edgesdk.rayteam",
+    "Packed": "edgesdk.photos.packing",
+    "RayEngine": "edgesdk.grid.rayengine",
+    "RayTeam": "edgesdk.grid.rayteam",
     "Run": "edgesdk.runfolder",
     "Stream": "edgesdk_device.stream",
     "Verified": "edgesdk.results",
-    "augment": "edgesdk.generativeverbs",
+    "augment": "edgesdk.verbs.generative",
     "bench": "edgesdk.verbs",
     "bench_android": "edgesdk.verbs",
     "bench_fleet": "edgesdk.verbs",
     "bench_on": "edgesdk.verbs",
-    "bench_phone": "edgesdk.phoneverbs",
-    "build_site": "edgesdk.phoneverbs",
+    "bench_phone": "edgesdk.verbs.phone",
+    "build_site": "edgesdk.verbs.phone",
     "choose": "edgesdk.verbs",
-    "compress": "edgesdk.codecverbs",
+    "compress": "edgesdk.verbs.codec",
     "convert": "edgesdk.verbs",
-    "decompress": "edgesdk.codecverbs",
-    "convert_generative": "edgesdk.generativeverbs",
+    "decompress": "edgesdk.verbs.codec",
+    "convert_generative": "edgesdk.verbs.generative",
     "doctor": "edgesdk.verbs",
-    "generate": "edgesdk.generativeverbs",
+    "generate": "edgesdk.verbs.generative",
     "inspect": "edgesdk.verbs",
     "inspect_run": "edgesdk.verbs",
     "open_source": "edgesdk_device.cameras",
-    "pack": "edgesdk.packing",
-    "phone": "edgesdk.phoneverbs",
+    "pack": "edgesdk.photos.packing",
+    "phone": "edgesdk.verbs.phone",
     "run": "edgesdk.verbs",
     "train": "edgesdk.verbs",
-    "train_codec": "edgesdk.codecverbs",
-    "train_generative": "edgesdk.generativeverbs",
+    "train_codec": "edgesdk.verbs.codec",
+    "train_generative": "edgesdk.verbs.generative",
     "verify": "edgesdk.verbs",
 }
 __all__ = ["__version__", *sorted(_HOMES)]

@@ -10,11 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from edgesdk import codeccommands, generativecommands, phonecommands, runapp, scalecommands
 from edgesdk.choice import name_place, name_runtime
+from edgesdk.commands import codec as codeccommands
+from edgesdk.commands import generative as generativecommands
+from edgesdk.commands import phone as phonecommands
+from edgesdk.commands import run as runapp
+from edgesdk.commands import scale as scalecommands
+from edgesdk.commands.options import build_parser
 from edgesdk.errors import EdgeSDKError
 from edgesdk.generation import is_generated
-from edgesdk.parser import build_parser
 from edgesdk.runfolder import Methods, name_run_folder
 
 
@@ -53,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def train(options: argparse.Namespace) -> int:
     """`edgesdk train`."""
-    from edgesdk import codecverbs, verbs
+    from edgesdk import verbs
+    from edgesdk.verbs import codec as codecverbs
 
     team = scalecommands.make_team(options)
     if options.arch in codecverbs.CODECS or options.camera is not None:
@@ -91,7 +96,8 @@ def train(options: argparse.Namespace) -> int:
 
 def convert(options: argparse.Namespace) -> int:
     """`edgesdk convert`."""
-    from edgesdk import report, verbs
+    from edgesdk import verbs
+    from edgesdk.reports import report
 
     if is_generated(options.model):
         return generativecommands.convert(options)
@@ -167,7 +173,8 @@ def verify(options: argparse.Namespace) -> int:
 
 def inspect(options: argparse.Namespace) -> int:
     """`edgesdk inspect`: one file or run whole, or what differs between two files."""
-    from edgesdk import inspection, runreport, verbs
+    from edgesdk import inspection, verbs
+    from edgesdk.reports import runreport
 
     if options.activations or options.report or options.files[0].is_dir():
         if len(options.files) > 1:
@@ -188,14 +195,14 @@ def inspect(options: argparse.Namespace) -> int:
 
 def bench(options: argparse.Namespace) -> int:
     """`edgesdk bench`."""
-    from edgesdk import benchapp
+    from edgesdk.commands import bench as benchapp
 
     return benchapp.bench(options, _delegate(options))
 
 
 def choose(options: argparse.Namespace) -> int:
     """`edgesdk choose`."""
-    from edgesdk import chooseapp
+    from edgesdk.commands import choose as chooseapp
 
     return chooseapp.choose(options)
 

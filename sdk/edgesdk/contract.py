@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from edgesdk.codecpart import CodecPart
+from edgesdk.codecs.part import CodecPart
 from edgesdk.errors import ModelFileError
 from edgesdk.preprocess import ImageInput, Pixels, decode_photo, fit_frame
 from edgesdk.recipe import Precision, Recipe

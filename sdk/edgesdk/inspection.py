@@ -5,7 +5,7 @@ from typing import Any
 
 from edgesdk.contract import Attempt, Ran
 from edgesdk.preprocess import ImageInput
-from edgesdk.tables import columns
+from edgesdk.reports.tables import columns
 from edgesdk.verbs import Inspected
 
 ATTEMPTS_HEAD = ("tried", "top-1", "agreement", "signal to noise", "gate")

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import tf_keras as keras
 
 from edgesdk.preprocess import ImageInput, Pixels, to_tensor, value_table
-from edgesdk.runreport import Layer
+from edgesdk.reports.runreport import Layer
 from edgesdk_train.cut import multiply_adds
 
 mpl.use("Agg")

@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from edgesdk.data import Images
 from edgesdk.generation import Generation
+from edgesdk.photos.data import Images
 from edgesdk.preprocess import ImageInput, Pixels
 from edgesdk.spec import ModelSpec
 from edgesdk_train.autoencoding import to_pixels

@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 
 from edgesdk.atomic import make_folder, write_bytes
-from edgesdk.data import Dataset, draw_evenly, load_images, split_dataset
 from edgesdk.errors import DataError, RunError
 from edgesdk.generation import Augmented, Generated
-from edgesdk.photo import Photo
+from edgesdk.photos.data import Dataset, draw_evenly, load_images, split_dataset
+from edgesdk.photos.photo import Photo
 from edgesdk.preprocess import Pixels, input_of
 from edgesdk.runfolder import Learning, Run
 from edgesdk.spec import ModelSpec

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgesdk.data import Images
 from edgesdk.errors import EngineError
+from edgesdk.photos.data import Images
 from edgesdk.preprocess import Pixels
 from edgesdk_train.augment import augment
 from edgesdk_train.mixing import mix

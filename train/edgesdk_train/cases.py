@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from edgesdk.data import Images
+from edgesdk.photos.data import Images
 from edgesdk.preprocess import ImageInput
 from edgesdk.runfolder import Transfer
 from edgesdk_train.depths import find_cuts, pooled_features, separability

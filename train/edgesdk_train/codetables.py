@@ -14,7 +14,7 @@ import numpy.typing as npt
 import tensorflow as tf
 import tf_keras as keras
 
-from edgesdk.codecontext import (
+from edgesdk.codecs.context import (
     BINS,
     ESCAPE,
     LARGEST_CONTEXT,

@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 from edgesdk import modelfile
 from edgesdk.atomic import make_folder
-from edgesdk.codecontext import Code, Tables
-from edgesdk.codecpart import QUALITIES, gain_of, level_of
+from edgesdk.codecs.context import Code, Tables
+from edgesdk.codecs.part import QUALITIES, gain_of, level_of
 from edgesdk.contract import Source
-from edgesdk.data import read_photos
 from edgesdk.errors import DataError, WeightsError
 from edgesdk.flatbuffer import unpack_model
+from edgesdk.photos.data import read_photos
 from edgesdk.preprocess import Pixels
 from edgesdk_train.codetables import Example, fit_tables
 from edgesdk_train.crops import cropper, hold_out, read_pool

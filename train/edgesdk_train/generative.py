@@ -13,7 +13,6 @@ import tf_keras as keras
 
 from edgesdk.atomic import make_folder
 from edgesdk.contract import Source
-from edgesdk.data import Dataset, Images, draw_evenly, load_images, remark_colors, remark_skipped, split_dataset
 from edgesdk.errors import DataError, RunError
 from edgesdk.generation import (
     BODY_FILE,
@@ -26,6 +25,7 @@ from edgesdk.generation import (
     require_finished,
     write_generated,
 )
+from edgesdk.photos.data import Dataset, Images, draw_evenly, load_images, remark_colors, remark_skipped, split_dataset
 from edgesdk.preprocess import ImageInput, Pixels
 from edgesdk.progress import remark
 from edgesdk.runfolder import MODEL_FILE, Learning, Run, refuse_second, require_same, write_run

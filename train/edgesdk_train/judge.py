@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from edgesdk.data import Images
+from edgesdk.photos.data import Images
 from edgesdk.preprocess import ImageInput, Pixels, to_tensor, value_table
 from edgesdk_train.objective import Objective
 

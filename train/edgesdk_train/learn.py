@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from edgesdk.atomic import make_folder
 from edgesdk.contract import Source
-from edgesdk.data import Dataset, Images, load_images, remark_colors, remark_skipped, split_dataset
 from edgesdk.errors import RunError, WeightsError
-from edgesdk.photo import Span
+from edgesdk.photos.data import Dataset, Images, load_images, remark_colors, remark_skipped, split_dataset
+from edgesdk.photos.photo import Span
 from edgesdk.preprocess import ImageInput
 from edgesdk.progress import remark
 from edgesdk.runfolder import MODEL_FILE, Learning, Run, read_run, refuse_second, require_same, write_run

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tf_keras as keras
 
-from edgesdk.data import Images
+from edgesdk.photos.data import Images
 from edgesdk.preprocess import ImageInput
 from edgesdk.progress import progress, remark
 from edgesdk_train.batches import batches

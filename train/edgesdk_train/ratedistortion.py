@@ -1,6 +1,6 @@
 """How a compressor learns: bits and error at once, at every quality.
 
-The rate is what an entropy coder with the contexts of `edgesdk.codecontext` would need, written so that it has a
+The rate is what an entropy coder with the contexts of `edgesdk.codecs.context` would need, written so that it has a
 gradient: uniform noise in place of rounding (Balle 2017, arXiv 1611.01704), rounded values on the way to the decoder
 (D. Minnen and S. Singh, Channel-wise Autoregressive Entropy Models, arXiv 2007.08739), and a Laplace distribution whose
 scale is a linear function of the magnitudes around. Because the quantization step is always 1, one weight of the error

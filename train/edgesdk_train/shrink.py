@@ -16,8 +16,8 @@ import numpy as np
 
 from edgesdk.atomic import make_folder, write_bytes
 from edgesdk.bounded import DAMAGED_ARRAYS
-from edgesdk.data import Images
 from edgesdk.errors import RunError
+from edgesdk.photos.data import Images
 from edgesdk.preprocess import ImageInput, Pixels
 from edgesdk.progress import remark
 from edgesdk_train.cut import Channels, Ids, Mask, cut, multiply_adds, trace_channels

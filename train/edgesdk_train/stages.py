@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from edgesdk.data import Images
+from edgesdk.photos.data import Images
 from edgesdk.preprocess import ImageInput
 from edgesdk.runfolder import Learning
 from edgesdk_train.devices import all_devices, copy_for_learning

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from edgesdk.data import Images
-from edgesdk.latepixels import LatePixels
+from edgesdk.photos.data import Images
+from edgesdk.photos.latepixels import LatePixels
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import tensorflow as tf
 import tf_keras as keras
 
-from edgesdk.data import Images
+from edgesdk.photos.data import Images
 from edgesdk.preprocess import ImageInput, Pixels
 from edgesdk_train.judge import predict
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from edgesdk.atomic import make_folder, write_bytes
 from edgesdk.cache import cache_folder
-from edgesdk.data import Dataset
 from edgesdk.errors import WeightsError
+from edgesdk.photos.data import Dataset
 from edgesdk.spec import ModelSpec
 from edgesdk_train.caffe import Arrays, LayerWeights, fold_caffe
 

@@ -1,0 +1,1 @@
+"""The command line, a file a command: from flags to one verb, from its values to text."""

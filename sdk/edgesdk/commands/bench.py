@@ -1,0 +1,164 @@
+"""`edgesdk bench`: from its flags to rows, a table, a report and an exit code."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgesdk import baseline
+from edgesdk.errors import NothingMeasuredError
+from edgesdk.measurement import MEMORY, Measurement
+from edgesdk.progress import remark
+from edgesdk.reports import benchlog, report
+
+if TYPE_CHECKING:
+    from edgesdk_device.backends import Delegate
+
+REGRESSION = 3  # exit code
+PHONE = "phone"  # of --on
+
+
+def bench(options: argparse.Namespace, delegate: "Delegate | None") -> int:
+    """Measure, print, write the report; 3 where something is slower than the baseline."""
+    _check(options)
+    if options.report is not None:
+        report.check_report(options.report)
+    before = None if options.baseline is None else baseline.read_baseline(options.baseline)
+    refused: NothingMeasuredError | None = None
+    rows: list[report.Row] = [benchlog.read_log(path) for path in options.logs]
+    try:
+        rows += _measure(options, delegate) if options.files else []
+    except NothingMeasuredError as error:  # the report says it, too
+        refused, rows = error, [*rows, *error.rows]
+    measured = [row for row in rows if isinstance(row, Measurement)]
+    found = [] if before is None else _compare(options, delegate, measured, before)
+    if options.report is not None:
+        made = report.Report(rows=rows, comparisons=found, shares=_shares(options), command=options.typed)
+        remark(f"report: {report.write_report(options.report, made)}", quiet=options.quiet)
+    if refused is not None and not options.logs:
+        raise refused
+    if options.json:
+        print(report.as_json(rows))
+    else:
+        print("\n".join([report.as_text(rows), *(f"baseline: {comparison}" for comparison in found)]))
+    slower = [comparison for comparison in found if comparison.verdict == "slower"]
+    for comparison in slower:
+        remark(f"slower than {options.baseline}: {comparison}", quiet=options.quiet and not options.json)
+    return REGRESSION if slower else 0
+
+
+def _compare(
+    options: argparse.Namespace,
+    delegate: "Delegate | None",
+    measured: Sequence[Measurement],
+    before: Sequence[Measurement],
+) -> list[baseline.Comparison]:
+    """With the baseline; what seems faster or slower is measured again before it is told."""
+    found = baseline.compare(measured, before, options.tolerance)
+    for _ in range(baseline.CONFIRMATIONS):
+        changed = {Path(row.path): None for row, item in zip(measured, found, strict=True) if item.changed}
+        if not changed:
+            break
+        remark(f"measuring {len(changed)} again, to be sure", quiet=options.quiet)
+        only = argparse.Namespace(**{**vars(options), "files": list(changed), "data": None, "sustained": None})
+        try:
+            rows = _measure(only, delegate)
+        except NothingMeasuredError:
+            break
+        again = [row for row in rows if isinstance(row, Measurement)]
+        found = baseline.confirm(found, baseline.compare(again, before, options.tolerance))
+    return found
+
+
+def _check(options: argparse.Namespace) -> None:
+    if not options.files and not options.logs:
+        raise ValueError("nothing to measure: name a FILE, or a log with --import")
+    if options.tolerance is None:
+        options.tolerance = baseline.TOLERANCE_PERCENT
+    elif options.baseline is None:
+        raise ValueError("--tolerance goes with --baseline")
+    if options.on is not None and options.fleet is not None:
+        raise ValueError("--on names one machine, --fleet several: leave out one of them")
+    if options.data is not None and (options.on is not None or options.fleet is not None):
+        raise ValueError(
+            "--data is judged on this machine only: another one that gives the golden outputs, as bench makes sure, "
+            "answers alike; leave out --on and --fleet, or --data"
+        )
+    if options.on == PHONE and options.source is not None:
+        raise ValueError("--source is not for --on phone: the page measures on the phone's own camera; leave it out")
+    if options.on is not None and options.on.startswith("adb:"):
+        named = [f"--{name}" for name in ("quick", "sustained", "source") if getattr(options, name)]
+        if named:
+            raise ValueError(f"{' and '.join(named)} is not for --on adb:, whose tool runs 200 times on random values")
+
+
+def _measure(options: argparse.Namespace, delegate: "Delegate | None") -> Sequence[report.Row]:
+    from edgesdk import verbs
+
+    if options.on is not None and options.on.startswith("adb:"):
+        serial = options.on.removeprefix("adb:")
+        return verbs.bench_android(
+            options.files, serial, backends=options.backend, threads=options.threads, delegate=delegate
+        )
+    if options.on is not None and delegate is not None:
+        raise ValueError("--delegate is a library of this machine: leave out --on")
+    if options.on == PHONE:
+        from edgesdk.commands.phone import show_address
+        from edgesdk.verbs import phone as phoneverbs
+
+        return phoneverbs.bench_phone(
+            options.files,
+            backends=options.backend,
+            threads=options.threads,
+            sustained_minutes=options.sustained or 0.0,
+            quick=options.quick,
+            tell=show_address,
+        )
+    if options.on is not None:
+        return verbs.bench_on(
+            options.files,
+            options.on,
+            backends=options.backend,
+            threads=options.threads,
+            source=options.source or MEMORY,
+            sustained_minutes=options.sustained or 0.0,
+            quick=options.quick,
+            quiet=options.quiet,
+        )
+    if options.fleet is not None:
+        return verbs.bench_fleet(
+            options.files,
+            options.fleet,
+            source=options.source or MEMORY,
+            sustained_minutes=options.sustained or 0.0,
+            quick=options.quick,
+            quiet=options.quiet,
+        )
+    return verbs.bench(
+        options.files,
+        data=options.data,
+        backends=options.backend,
+        threads=options.threads,
+        delegate=delegate,
+        source=options.source or MEMORY,
+        sustained_minutes=options.sustained or 0.0,
+        quick=options.quick,
+        quiet=options.quiet,
+    )
+
+
+def _shares(options: argparse.Namespace) -> list[tuple[str, list[tuple[str, float, str]]]]:
+    """Of each file, how its multiply-adds are shared by types of operations."""
+    from edgesdk import verbs
+
+    found = []
+    for path in options.files:
+        graph = verbs.inspect(path).graph
+        macs = {name: sum(op.macs for op in graph.ops if op.name == name) for name in graph.counts}
+        parts = [
+            (name, count / graph.macs, f"{name}: {count / 1e6:.2f} M multiply-adds in {graph.counts[name]} operations")
+            for name, count in macs.items()
+            if count
+        ]
+        found.append((path.name, parts))
+    return found

@@ -1,0 +1,144 @@
+"""`edgesdk compress`, `edgesdk decompress`, and what `edgesdk train` says of a codec."""
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from edgesdk.progress import remark
+
+Add = Callable[[str, str, str], argparse.ArgumentParser]
+
+
+def add_commands(add: Add) -> None:
+    """The two commands' options; `add` makes a command of a name, a summary and an example."""
+    command = add("compress", "photos -> a codec's streams", "edgesdk compress photos/ --quality 40 -o small/")
+    command.add_argument("sources", metavar="PHOTO", nargs="+", help="photos, folders or patterns")
+    command.add_argument("--codec", default="photo", metavar="C", help="photo (default), thumbnail or a codec's folder")
+    aim = command.add_mutually_exclusive_group()
+    aim.add_argument("--quality", type=int, default=50, metavar="Q", help="1 to 100 (default 50)")
+    aim.add_argument("--target-bytes", type=int, metavar="N", help="the best quality of at most N bytes a photo")
+    aim.add_argument("--psnr", type=float, metavar="DB", help="the lowest quality of at least so many dB")
+    _add_rest(command)
+
+    command = add("decompress", "a codec's streams -> PNG", "edgesdk decompress small/ -o back/")
+    command.add_argument("sources", metavar="STREAM", nargs="+", help="streams, folders or patterns")
+    command.add_argument("--codec", metavar="C", help="default: the one that comes with edgesdk and made the stream")
+    _add_rest(command)
+
+
+def add_training(command: argparse.ArgumentParser) -> None:
+    """What `edgesdk train` takes for a codec beside its other options."""
+    command.add_argument("--camera", type=Path, metavar="VIDEO", help="a fixed camera's video (--arch compressor)")
+    command.add_argument("--steps", type=int, default=0, metavar="N", help="of a codec's learning (default: by kind)")
+
+
+def add_recording(command: argparse.ArgumentParser) -> None:
+    """What `edgesdk run` takes for a codec beside its other options."""
+    command.add_argument(
+        "--compress", type=Path, metavar="OUT", help="FILE is a codec: write its session of the source"
+    )
+    command.add_argument("--quality", type=int, default=50, metavar="Q", help="of --compress, 1 to 100 (default 50)")
+
+
+def record(options: argparse.Namespace) -> int:
+    """`edgesdk run CODEC --compress OUT`."""
+    from edgesdk_device.recording import record as recorded
+
+    count = total = 0
+    for one in recorded(
+        options.file,
+        options.compress,
+        source=options.source or "0",
+        quality=options.quality,
+        frames=options.frames,
+        events=options.events,
+        backend=options.backend or "auto",
+        threads=options.threads or 1,
+    ):
+        count, total = count + 1, total + one.size_bytes
+        if options.json:
+            print(json.dumps(one.to_json()), flush=True)
+        else:
+            print(f"frame {one.frame}: {one.size_bytes} bytes, activity {one.activity:.2f}", flush=True)
+    remark(f"{count} frames, {total} bytes in {options.compress}", quiet=options.quiet)
+    return 0
+
+
+def compress(options: argparse.Namespace) -> int:
+    """`edgesdk compress`."""
+    from edgesdk.verbs import codec as codecverbs
+
+    rows = []
+    for done in codecverbs.compress(
+        options.sources,
+        codec=options.codec,
+        quality=options.quality,
+        target_bytes=options.target_bytes,
+        psnr=options.psnr,
+        out=options.out,
+        backend=options.backend,
+        threads=options.threads,
+    ):
+        rows.append(asdict(done) | {"source": str(done.source), "path": str(done.path)})
+        if not options.json:
+            found = "" if done.psnr_db is None else f", {done.psnr_db:.1f} dB"
+            print(
+                f"{done.path}: {done.size_bytes} bytes, {done.bits_per_pixel:.3f} bit/pixel, quality {done.quality}"
+                f"{found}",
+                flush=True,
+            )
+    if options.json:
+        print(json.dumps(rows, indent=1, ensure_ascii=False))
+    return 0
+
+
+def decompress(options: argparse.Namespace) -> int:
+    """`edgesdk decompress`."""
+    from edgesdk.verbs import codec as codecverbs
+
+    paths = []
+    for path in codecverbs.decompress(
+        options.sources, codec=options.codec, out=options.out, backend=options.backend, threads=options.threads
+    ):
+        paths.append(str(path))
+        if not options.json:
+            print(path, flush=True)
+    if options.json:
+        print(json.dumps(paths, indent=1, ensure_ascii=False))
+    return 0
+
+
+def train(options: argparse.Namespace) -> int:
+    """`edgesdk train --arch compressor`, `--arch thumbnail` and `--camera`."""
+    from edgesdk.verbs import codec as codecverbs
+
+    done = codecverbs.train_codec(
+        options.data or "",
+        arch=options.arch if options.arch in codecverbs.CODECS else "compressor",
+        camera=options.camera,
+        init_from=options.init_from,
+        res=options.res or 0,
+        steps=options.steps,
+        seed=options.seed,
+        resume=options.resume,
+        out=options.out,
+        quiet=options.quiet,
+    )
+    if options.json:
+        print(json.dumps(asdict(done) | {"path": str(done.path)}, indent=1, ensure_ascii=False))
+        return 0
+    for row in done.history[-2:]:
+        print(
+            f"{done.path}: {row['bits_per_pixel']:.3f} bit/pixel at {row['psnr_db']:.1f} dB on held-out pictures "
+            f"(contrast {row['gain']:g})"
+        )
+    print(f"next: edgesdk compress PHOTO --codec {done.path}")
+    return 0
+
+
+def _add_rest(command: argparse.ArgumentParser) -> None:
+    command.add_argument("-o", "--out", type=Path, metavar="FOLDER", help="default: beside each file")
+    command.add_argument("--backend", default="auto", metavar="B", help="auto, litert or tflite-runtime (default auto)")
+    command.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default 1)")

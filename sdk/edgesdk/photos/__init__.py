@@ -1,0 +1,1 @@
+"""Photos and their labels: folders, archives and shards, read as one data set."""

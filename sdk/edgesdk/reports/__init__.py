@@ -1,0 +1,1 @@
+"""What was measured, as tables, pictures and pages; and what other tools measured, read."""
