@@ -4,28 +4,34 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from edgesdk.converted import Converted
 
+#: Starts `edgesdk run` on a file with these flags, in a process that ends with the test at the latest.
+StartApp = Callable[..., "subprocess.Popen[str]"]
 
-def start_app(file: Converted, *more: str) -> "subprocess.Popen[str]":
-    """`edgesdk run` on the file, on one thread of LiteRT."""
-    command = [
-        sys.executable,
-        "-m",
-        "edgesdk.cli",
-        "run",
-        str(file.path),
-        "--backend",
-        "litert",
-        "--threads",
-        "1",
-        *more,
-    ]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+@contextmanager
+def running_apps() -> Iterator[StartApp]:
+    """`edgesdk run` on one thread of LiteRT, as often as it is called; what still runs at the end is killed."""
+    started = []
+
+    def start(file: Converted, *more: str) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "edgesdk.cli", "run", str(file.path), "--backend", "litert", "--threads", "1"]
+        app = subprocess.Popen([*command, *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        started.append(app)
+        return app
+
+    try:
+        yield start
+    finally:
+        for app in started:
+            app.kill()
+            app.communicate()
 
 
 def until(true: Callable[[], Any], seconds: float = 20.0) -> None:

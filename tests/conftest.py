@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from apps import StartApp, running_apps
 from edgesdk import verbs
 from edgesdk.converted import Converted
 from edgesdk.runfolder import Run
@@ -29,6 +30,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EDGESDK_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture
+def start_app() -> Iterator[StartApp]:
+    with running_apps() as start:
+        yield start
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import edgesdk
-from apps import lines_of, start_app
+from apps import StartApp, lines_of
 from edgesdk import verbs
 from edgesdk.commands.service import service_unit
 from edgesdk.converted import Converted
@@ -235,7 +235,7 @@ def test_uncertain_frames_keep_their_distance(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_a_signal_in_the_middle_of_a_frame_ends_it_cleanly(
-    sent: signal.Signals, code: int, int8_file: Converted, tmp_path: Path
+    sent: signal.Signals, code: int, start_app: StartApp, int8_file: Converted, tmp_path: Path
 ) -> None:
     events = tmp_path / "e.jsonl"
     app = start_app(int8_file, "--source", "synthetic", "--serve", "0", "--events", str(events))
@@ -250,7 +250,7 @@ def test_a_signal_in_the_middle_of_a_frame_ends_it_cleanly(
     assert [path.name for path in tmp_path.iterdir()] == ["e.jsonl"]
 
 
-def test_sigterm_while_no_frame_comes(int8_file: Converted) -> None:
+def test_sigterm_while_no_frame_comes(start_app: StartApp, int8_file: Converted) -> None:
     """A server that accepts and says nothing, as a camera that booted only half."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         app = start_app(int8_file, "--source", f"http://127.0.0.1:{silent.getsockname()[1]}/live.mjpg", "--stall", "60")
@@ -263,7 +263,7 @@ def test_sigterm_while_no_frame_comes(int8_file: Converted) -> None:
     assert "Traceback" not in errors
 
 
-def test_print_service_prints_a_unit_for_these_flags(int8_file: Converted, tmp_path: Path) -> None:
+def test_print_service_prints_a_unit_for_these_flags(start_app: StartApp, int8_file: Converted, tmp_path: Path) -> None:
     flags = ["--source", "rtsp://cam/a b%20c", "--serve", "0.0.0.0:80", "--mqtt", "mqtt://me:secret@broker"]
     app = start_app(int8_file, *flags, "--print-service")
     unit, errors = app.communicate(timeout=60)

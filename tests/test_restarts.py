@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from apps import lines_of, start_app, until
+from apps import StartApp, lines_of, until
 from edgesdk.converted import Converted
 from servers import HttpCamera, RtspCamera, frames
 
@@ -15,7 +15,9 @@ def camera(scheme: str, folder: Path, port: int = 0) -> HttpCamera | RtspCamera:
 
 
 @pytest.mark.parametrize("scheme", ["http", "rtsp"])
-def test_a_camera_that_is_restarted_stands_in_the_events(scheme: str, int8_file: Converted, tmp_path: Path) -> None:
+def test_a_camera_that_is_restarted_stands_in_the_events(
+    scheme: str, start_app: StartApp, int8_file: Converted, tmp_path: Path
+) -> None:
     events, settings = tmp_path / "e.jsonl", tmp_path / "app.toml"
     settings.write_text("[capture]\nstall_s = 1\nbackoff_s = 0.1\nlongest_backoff_s = 0.2\n")
 
