@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgesdk import cli, modelfile
-from edgesdk.commands.options import build_parser
+from edgesdk.cli import build_parser
 from edgesdk.errors import ChoiceError, WeightsError
 from edgesdk.grid.candidates import Candidate, Limits, corners, find_front, keep_promising, pick
 from edgesdk.grid.latency import FEATURES, fit_latency

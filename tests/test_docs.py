@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edgesdk.commands.options import build_parser
+from edgesdk.cli import build_parser
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))

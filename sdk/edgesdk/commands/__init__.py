@@ -1,1 +1,1 @@
-"""The command line, a file a command: from flags to one verb, from its values to text."""
+"""The command line, a file a command: its options, from them to one verb, and from its values to text."""

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgesdk import baseline
+from edgesdk.commands.options import Add, add_delegate, delegate_of
+from edgesdk.commands.values import counts, place, words
 from edgesdk.errors import NothingMeasuredError
 from edgesdk.measurement import MEMORY, Measurement
 from edgesdk.progress import remark
@@ -18,8 +20,69 @@ REGRESSION = 3  # exit code
 PHONE = "phone"  # of --on
 
 
-def bench(options: argparse.Namespace, delegate: "Delegate | None") -> int:
+def add_commands(add: Add) -> None:
+    """The command's options."""
+    command = add(
+        bench,
+        "measure files on this machine, another one, or a fleet",
+        "edgesdk bench a.tflite b.tflite --data photos/ --report b.html\n"
+        "  edgesdk bench a.tflite --on pi@kitchen --baseline before.json --tolerance 5",
+    )
+    command.add_argument("files", metavar="FILE", nargs="*", type=Path)
+    command.add_argument("--data", metavar="DATA", help="labelled photos: adds accuracy on their test split")
+    command.add_argument(
+        "--backend",
+        type=words,
+        default=["auto"],
+        metavar="B,..",
+        help="litert, litert-gpu, tflite-runtime, or auto, which is what `run` would take (default)",
+    )
+    command.add_argument(
+        "--threads", type=counts, default=[None], metavar="N,..", help="CPU threads, such as 1,2, or auto (default)"
+    )
+    add_delegate(command)
+    command.add_argument("--quick", action="store_true", help="about two seconds each instead of half a minute")
+    command.add_argument(
+        "--source", metavar="SRC", help="frames at their own pace: a camera, video, URL or folder (default memory)"
+    )
+    command.add_argument(
+        "--sustained",
+        type=float,
+        metavar="MIN",
+        help="go on at that pace so long: times, temperature and clock a minute",
+    )
+    command.add_argument(
+        "--baseline", type=Path, metavar="FILE", help="a .json report to compare with; exit code 3 where it got slower"
+    )
+    command.add_argument(
+        "--tolerance", type=float, metavar="PERCENT", help="what --baseline takes for the same (default 5)"
+    )
+    command.add_argument(
+        "--on",
+        metavar="HOST",
+        type=place,
+        help="measure on USER@HOST over OpenSSH (EDGESDK_SSH names another ssh command), in a phone's browser: phone "
+        "(--backend litertjs-wasm, litertjs-webgpu), or on the Android device "
+        "adb:SERIAL with its benchmark_model, --backend litert, litert-gpu or nnapi (not verified on hardware)",
+    )
+    command.add_argument(
+        "--fleet", type=Path, metavar="TOML", help="measure on every device of a file at once; see docs/bench.md"
+    )
+    command.add_argument(
+        "--import",
+        dest="logs",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="LOG",
+        help="a log of benchmark_model, or its BenchmarkResult as JSON",
+    )
+    command.add_argument("--report", type=Path, metavar="FILE", help="write .html, .md, .csv or .json")
+
+
+def bench(options: argparse.Namespace) -> int:
     """Measure, print, write the report; 3 where something is slower than the baseline."""
+    delegate = delegate_of(options)
     _check(options)
     if options.report is not None:
         report.check_report(options.report)

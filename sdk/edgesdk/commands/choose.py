@@ -1,8 +1,12 @@
 """`edgesdk choose`: from its flags to a table, a report and the file that was picked."""
 
 import argparse
-import json
+from pathlib import Path
 
+from edgesdk.commands.options import Add, add_learning
+from edgesdk.commands.printing import print_json
+from edgesdk.commands.scale import add_engine
+from edgesdk.commands.values import floats, integers, milliseconds, size, words
 from edgesdk.grid.candidates import Candidate, Limits
 from edgesdk.grid.engine import make_engine
 from edgesdk.progress import remark
@@ -12,6 +16,46 @@ from edgesdk.reports.page import SERIES
 from edgesdk.reports.tables import columns
 
 HEAD = ("candidate", "top-1", "95 %", "p90 ms", "frame p90 ms", "kB", "RAM MB", "M MACs", "how far")
+
+
+def add_commands(add: Add) -> None:
+    """The command's options."""
+    command = add(
+        choose,
+        "learn, convert and measure a grid of models, and take the best that keeps the limits",
+        "edgesdk choose photos/ --weights imagenet --budget 30ms --max-size 2MB --report choose.html",
+    )
+    command.add_argument("data", metavar="DATA", help="labelled photos, as of train")
+    grid = command.add_argument_group("grid")
+    grid.add_argument("--archs", type=words, default=["mobilenet_v1"], metavar="A,..", help="default mobilenet_v1")
+    grid.add_argument(
+        "--widths", type=floats, default=[0.25, 0.5, 0.75, 1.0], metavar="W,..", help="default 0.25,0.5,0.75,1"
+    )
+    grid.add_argument(
+        "--resolutions", type=integers, default=[128, 160, 192, 224], metavar="R,..", help="default 128,160,192,224"
+    )
+    grid.add_argument(
+        "--precisions", type=words, default=["int8", "float32"], metavar="P,..", help="default int8,float32"
+    )
+    grid.add_argument(
+        "--weights",
+        default="none",
+        metavar="W",
+        help="imagenet, a .h5 file, a folder of them (a width without its own is cut from the next wider), or none",
+    )
+    grid.add_argument("--all", action="store_true", help="stop no candidate: learn and measure the whole grid")
+    group = command.add_argument_group("limits")
+    group.add_argument("--budget", type=milliseconds, metavar="MS", help="of one invoke, p90, such as 30ms")
+    group.add_argument("--max-size", type=size, metavar="BYTES", help="of the file, such as 1MB")
+    group.add_argument("--max-ram", type=size, metavar="BYTES", help="that the model adds to a process, such as 20MB")
+    group.add_argument("--min-accuracy", type=float, metavar="PERCENT", help="top-1 of the test photos")
+    command.add_argument("--on", metavar="USER@HOST", help="measure there over OpenSSH")
+    command.add_argument("--quick", action="store_true", help="about two seconds for each measurement")
+    command.add_argument("--work", type=Path, metavar="DIR", help="what is kept and found again (default choose_DATA)")
+    command.add_argument("--report", type=Path, metavar="FILE", help="write .html, .md, .csv or .json")
+    command.add_argument("-o", "--out", type=Path, metavar="FILE", help="the .tflite (default: named by model, data)")
+    add_learning(command)
+    add_engine(command, "cell")
 
 
 def choose(options: argparse.Namespace) -> int:
@@ -61,8 +105,7 @@ def choose(options: argparse.Namespace) -> int:
         )
         remark(f"report: {report.write_report(options.report, made)}", quiet=options.quiet)
     if options.json:
-        print(json.dumps(chosen.to_json(), indent=1, ensure_ascii=False))
-        return 0
+        return print_json(chosen.to_json())
     print("\n".join(columns(table)))
     print(f"note: ~ is predicted, with a median error of {guess or 'unknown size: too few were measured'}")
     print(f"pick: {chosen.pick.name}: {chosen.why}")

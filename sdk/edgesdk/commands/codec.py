@@ -2,18 +2,17 @@
 
 import argparse
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from edgesdk.commands.options import Add
+from edgesdk.commands.printing import print_json
 from edgesdk.progress import remark
-
-Add = Callable[[str, str, str], argparse.ArgumentParser]
 
 
 def add_commands(add: Add) -> None:
-    """The two commands' options; `add` makes a command of a name, a summary and an example."""
-    command = add("compress", "photos -> a codec's streams", "edgesdk compress photos/ --quality 40 -o small/")
+    """The two commands' options."""
+    command = add(compress, "photos -> a codec's streams", "edgesdk compress photos/ --quality 40 -o small/")
     command.add_argument("sources", metavar="PHOTO", nargs="+", help="photos, folders or patterns")
     command.add_argument("--codec", default="photo", metavar="C", help="photo (default), thumbnail or a codec's folder")
     aim = command.add_mutually_exclusive_group()
@@ -22,7 +21,7 @@ def add_commands(add: Add) -> None:
     aim.add_argument("--psnr", type=float, metavar="DB", help="the lowest quality of at least so many dB")
     _add_rest(command)
 
-    command = add("decompress", "a codec's streams -> PNG", "edgesdk decompress small/ -o back/")
+    command = add(decompress, "a codec's streams -> PNG", "edgesdk decompress small/ -o back/")
     command.add_argument("sources", metavar="STREAM", nargs="+", help="streams, folders or patterns")
     command.add_argument("--codec", metavar="C", help="default: the one that comes with edgesdk and made the stream")
     _add_rest(command)
@@ -127,8 +126,7 @@ def train(options: argparse.Namespace) -> int:
         quiet=options.quiet,
     )
     if options.json:
-        print(json.dumps(asdict(done) | {"path": str(done.path)}, indent=1, ensure_ascii=False))
-        return 0
+        return print_json(asdict(done) | {"path": str(done.path)})
     for row in done.history[-2:]:
         print(
             f"{done.path}: {row['bits_per_pixel']:.3f} bit/pixel at {row['psnr_db']:.1f} dB on held-out pictures "

@@ -2,29 +2,28 @@
 
 import argparse
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from edgesdk.commands.options import Add
+from edgesdk.commands.printing import print_json
 from edgesdk.generation import GENERATIVE, Generation
 from edgesdk.runfolder import name_run_folder
-
-Add = Callable[[str, str, str], argparse.ArgumentParser]
 
 #: Options of `convert` that say nothing of a run that generates.
 OTHER_OPTIONS = ("data", "arch", "width", "res", "weights", "values", "labels", "recipe", "shrink", "prune", "cluster")
 
 
 def add_commands(add: Add) -> None:
-    """The two commands' options; `add` makes a command of a name, a summary and an example."""
-    command = add("generate", "make pictures of random codes", "edgesdk generate vae_1_28_digits.run -n 64 -o made/")
+    """The two commands' options."""
+    command = add(generate, "make pictures of random codes", "edgesdk generate vae_1_28_digits.run -n 64 -o made/")
     command.add_argument("model", metavar="MODEL", type=Path, help="run folder, or decoder or generator .tflite")
     command.add_argument("-n", "--count", type=int, default=64, metavar="N", help="pictures (default 64)")
     command.add_argument("--seed", type=int, default=0, metavar="N", help="of the codes (default 0)")
     command.add_argument("-o", "--out", type=Path, metavar="FOLDER", help="default: named by the model")
 
     command = add(
-        "augment",
+        augment,
         "measure whether generated pictures help a small labelled set",
         "edgesdk augment vae_1_28_digits.run digits --labels 10 -n 100",
     )
@@ -86,8 +85,7 @@ def train(options: argparse.Namespace) -> int:
     )
     folder = options.out or name_run_folder(done.spec, done.source.dataset)
     if options.json:
-        print(json.dumps({"path": str(folder), **asdict(done)}, indent=1, ensure_ascii=False))
-        return 0
+        return print_json({"path": str(folder), **asdict(done)})
     print(f"{folder}: {', '.join(f'{name} {value:.4g}' for name, value in done.results.items())}")
     for problem in done.problems:
         print(f"  {problem.name}, since epoch {problem.epoch}: {problem.evidence}; {problem.remedy}")
@@ -113,8 +111,7 @@ def convert(options: argparse.Namespace) -> int:
         quiet=options.quiet,
     )
     if options.json:
-        print(json.dumps([one.to_json() for one in made], indent=1, ensure_ascii=False))
-        return 0
+        return print_json([one.to_json() for one in made])
     for one in made:
         measured = one.contract.measured
         print(f"{one.path}  ({one.path.stat().st_size / 1000:.0f} kB): {one.contract.output.kind}")
@@ -155,8 +152,7 @@ def augment(options: argparse.Namespace) -> int:
         quiet=options.quiet,
     )
     if options.json:
-        print(json.dumps(asdict(done) | {"verdict": done.verdict}, indent=1, ensure_ascii=False))
-        return 0
+        return print_json(asdict(done) | {"verdict": done.verdict})
     for name, top1, (low, high) in (
         ("without", done.top1_without, done.ci95_without),
         ("with", done.top1_with, done.ci95_with),

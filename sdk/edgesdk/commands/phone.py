@@ -7,7 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgesdk.commands.codec import Add
+from edgesdk.commands.options import Add
+from edgesdk.commands.printing import print_json
 from edgesdk.errors import MissingPackageError
 from edgesdk.progress import remark
 from edgesdk.reports import report
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 def add_commands(add: Add) -> None:
     """The two commands' options."""
     command = add(
-        "phone",
+        phone,
         "prove, run and measure files in a phone's browser",
         "edgesdk phone model.tflite --collect photos/ --report phone.html",
     )
@@ -33,7 +34,7 @@ def add_commands(add: Add) -> None:
     )
     _add_litertjs(command)
 
-    command = add("web", "the same page as a static site", "edgesdk web model.tflite -o site/")
+    command = add(web, "the same page as a static site", "edgesdk web model.tflite -o site/")
     command.add_argument("files", metavar="FILE", nargs="+", type=Path)
     command.add_argument("-o", "--out", required=True, type=Path, metavar="DIR", help="a new folder, or an older site")
     _add_litertjs(command)
@@ -68,8 +69,7 @@ def web(options: argparse.Namespace) -> int:
     path = phoneverbs.build_site(options.files, options.out, litertjs=options.litertjs)
     size = sum(item.stat().st_size for item in path.rglob("*") if item.is_file())
     if options.json:
-        print(json.dumps({"path": str(path), "size_bytes": size}, indent=1))
-        return 0
+        return print_json({"path": str(path), "size_bytes": size})
     print(f"{path}: {size / 1e6:.1f} MB, for any web server with https")
     print(f"next: python -m http.server -d {path}, then open http://localhost:8000")
     return 0

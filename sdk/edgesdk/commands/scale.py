@@ -1,23 +1,22 @@
 """`edgesdk pack`, and the options of `choose` and `train` that say where they work."""
 
 import argparse
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgesdk.commands.generative import generates
+from edgesdk.commands.options import Add
+from edgesdk.commands.printing import print_json
+from edgesdk.commands.values import size
 from edgesdk.verbs.codec import CODECS
 
 if TYPE_CHECKING:
     from edgesdk.grid.rayteam import RayTeam
 
-Add = Callable[[str, str, str], argparse.ArgumentParser]
 
-
-def add_commands(add: Add, size: Callable[[str], float]) -> None:
-    """The options of `pack`; `add` makes a command of a name, a summary and an example, `size` reads bytes."""
-    command = add("pack", "photos -> TFRecord shards, for more than memory holds", "edgesdk pack photos/ shards/")
+def add_commands(add: Add) -> None:
+    """The command's options."""
+    command = add(pack, "photos -> TFRecord shards, for more than memory holds", "edgesdk pack photos/ shards/")
     command.add_argument("data", metavar="DATA", help="labelled photos, as of train")
     command.add_argument("out", metavar="SHARDS", type=Path, help="the folder to write; learn from it as from DATA")
     command.add_argument(
@@ -71,8 +70,7 @@ def pack(options: argparse.Namespace) -> int:
 
     done = packing.pack(options.data, options.out, shard_bytes=int(options.shard_size), quiet=options.quiet)
     if options.json:
-        print(json.dumps(done.to_json(), indent=1, ensure_ascii=False))
-        return 0
+        return print_json(done.to_json())
     kept = f", {done.kept} of them lay there whole" if done.kept else ""
     print(
         f"{done.path}: {done.photos} photos of {len(done.classes)} classes in {done.shards} shards, "

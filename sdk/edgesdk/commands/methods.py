@@ -1,7 +1,10 @@
-"""The command line's options for what learning does beyond the plain, `Methods`."""
+"""The options for what learning does beyond the plain, `Methods`."""
 
 import argparse
 from pathlib import Path
+
+from edgesdk.commands.values import duration
+from edgesdk.runfolder import Methods
 
 
 def add_methods(command: argparse.ArgumentParser) -> None:
@@ -28,7 +31,7 @@ def add_methods(command: argparse.ArgumentParser) -> None:
     group.add_argument("--teacher", type=Path, metavar="RUN", help="learn the answers of that run's network, too")
     group.add_argument(
         "--time-budget",
-        type=_duration,
+        type=duration,
         default=0.0,
         metavar="TIME",
         help="as many epochs as fit, such as 90s, 10m or 1h",
@@ -36,10 +39,14 @@ def add_methods(command: argparse.ArgumentParser) -> None:
     group.add_argument("--tensorboard", action="store_true", help="a log for TensorBoard in the run folder")
 
 
-def _duration(text: str) -> float:
-    units = {"s": 1, "m": 60, "h": 3600}
-    number, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1)
-    try:
-        return float(number) * unit
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time, expected such as 90s, 10m or 1h") from error
+def methods_of(options: argparse.Namespace) -> Methods:
+    """`add_methods`' own."""
+    return Methods(
+        augment=options.augment,
+        mix=options.mix,
+        label_smoothing=options.label_smoothing,
+        class_weights=options.class_weights,
+        clip_norm=options.clip_norm,
+        ema=options.ema,
+        mixed_precision=options.mixed_precision,
+    )
