@@ -62,7 +62,8 @@ def converting(folder: Path) -> dict[str, list[float]]:
     import numpy as np
     import tensorflow as tf
 
-    from edgesdk_convert.convert import Evidence, convert_model
+    from edgesdk_convert.convert import convert_model
+    from edgesdk_convert.evidence import Evidence
     from edgesdk_convert.load import load_network
     from edgesdk_convert.network import Network, from_keras
 

@@ -141,16 +141,21 @@ class RtspCamera:
         with contextlib.suppress(OSError):
             while True:
                 connection, _ = self._listener.accept()
-                with contextlib.suppress(OSError):
-                    while request := connection.recv(4096).decode("latin-1"):
-                        if request[0] != "$":  # receiver reports come between the requests
-                            self._reply(connection, request)
+                with contextlib.suppress(OSError), connection.makefile("rb") as asked:
+                    while start := asked.read(1):
+                        if start == b"$":  # receiver reports come between the requests
+                            asked.read(int.from_bytes(asked.read(3)[1:], "big"))
+                            continue
+                        lines = [start + asked.readline()]
+                        while (line := asked.readline()).strip():
+                            lines.append(line)
+                        self._reply(connection, b"".join(lines).decode("latin-1"))
                 self._viewer = None
                 connection.close()
 
     def _reply(self, connection: socket.socket, request: str) -> None:
         method = request.split()[0]
-        number = next(line for line in request.splitlines() if line.lower().startswith("cseq"))
+        number = next((one for one in request.splitlines() if one.lower().startswith("cseq")), "")  # none if cut short
         extra = {
             "OPTIONS": "Public: DESCRIBE, SETUP, PLAY, TEARDOWN\r\n",
             "DESCRIBE": f"Content-Type: application/sdp\r\nContent-Length: {len(self._sdp)}\r\n",

@@ -17,7 +17,8 @@ from edgesdk.recipe import Recipe
 from edgesdk.runfolder import read_run
 from edgesdk_convert.cluster import cluster
 from edgesdk_convert.compress import Lesson, compress
-from edgesdk_convert.convert import Evidence, convert_model
+from edgesdk_convert.convert import convert_model
+from edgesdk_convert.evidence import Evidence
 from edgesdk_convert.finetune import copied, finetune, lesson_folder, stage
 from edgesdk_convert.inspect import read_graph
 from edgesdk_convert.load import load_network

@@ -17,10 +17,10 @@ from edgesdk.recipe import Recipe
 from edgesdk.runfolder import read_run
 from edgesdk.spec import ModelSpec
 from edgesdk.verbs import conversion
-from edgesdk.verbs.evidence import gather_evidence
 from edgesdk_convert import worker
 from edgesdk_convert.calibrate import add_anchors, check_input
-from edgesdk_convert.convert import Evidence, convert_model
+from edgesdk_convert.convert import convert_model
+from edgesdk_convert.evidence import Evidence, gather_evidence
 from edgesdk_convert.export import freeze
 from edgesdk_convert.gate import Judged, prove
 from edgesdk_convert.inspect import read_graph

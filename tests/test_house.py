@@ -87,6 +87,24 @@ def test_the_device_side_works_without_tensorflow(int8_file, photos: Path) -> No
     assert done.stdout.strip() in ("blue", "green", "red")
 
 
+@pytest.mark.parametrize("package", ["edgesdk", "edgesdk_device"])
+def test_any_module_may_be_imported_first(package: str) -> None:
+    """As a worker of a cluster does that unpacks a function: no circle of imports stands in its way."""
+    files = [
+        path.relative_to(SOURCES[package].parent).with_suffix("") for path in sorted(SOURCES[package].rglob("*.py"))
+    ]
+    names = [".".join(path.parts).removesuffix(".__init__") for path in files if path.name != "__main__"]
+    code = (
+        "import importlib\n"
+        f"for name in {names}:\n"
+        "    for known in [known for known in sys.modules if known.partition('.')[0].startswith('edgesdk')]:\n"
+        "        del sys.modules[known]\n"
+        "    importlib.import_module(name)"
+    )
+    done = blocked(code)
+    assert done.returncode == 0, done.stderr
+
+
 def test_importing_edgesdk_loads_nothing_heavy() -> None:
     code = "import edgesdk\nprint(sorted({'numpy', 'cv2', 'tensorflow', 'ai_edge_litert'} & set(sys.modules)))"
     assert blocked(code).stdout.strip() == "[]"

@@ -94,7 +94,8 @@ def test_published_weights_without_a_head_give_keras_features(shared: Path) -> N
 
 def test_the_narrowest_runs_as_int8(tmp_path: Path) -> None:
     """Every layer has at least 8 channels."""
-    from edgesdk_convert.convert import Evidence, convert_model
+    from edgesdk_convert.convert import convert_model
+    from edgesdk_convert.evidence import Evidence
     from edgesdk_convert.network import from_keras
 
     rng = np.random.default_rng(0)

@@ -92,7 +92,8 @@ def test_a_file_without_a_head_fills_all_but_the_last_two_layers(tmp_path: Path)
 
 
 def test_the_narrowest_runs_as_int8_with_one_operation_a_hard_swish(tmp_path: Path) -> None:
-    from edgesdk_convert.convert import Evidence, convert_model
+    from edgesdk_convert.convert import convert_model
+    from edgesdk_convert.evidence import Evidence
     from edgesdk_convert.network import from_keras
 
     pixels = np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3)).astype(np.uint8)

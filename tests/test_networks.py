@@ -168,7 +168,8 @@ def test_it_learns_and_its_int8_file_runs_in_both_runtimes(
 ) -> None:
     import tf_keras as keras
 
-    from edgesdk_convert.convert import Evidence, convert_model
+    from edgesdk_convert.convert import convert_model
+    from edgesdk_convert.evidence import Evidence
     from edgesdk_convert.network import from_keras
     from edgesdk_train.loop import run_stage
     from edgesdk_train.models import BATCH_NORM_RATE, architecture

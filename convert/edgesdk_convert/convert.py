@@ -4,13 +4,11 @@ import gzip
 import importlib.metadata
 import platform
 import time
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from edgesdk import modelfile
 from edgesdk.atomic import check_writable
@@ -21,7 +19,8 @@ from edgesdk.preprocess import ImageInput, Pixels
 from edgesdk.recipe import CALIBRATED, Recipe
 from edgesdk.spec import ModelSpec
 from edgesdk_convert.calibrate import check_input, made_images
-from edgesdk_convert.compress import Lesson, compress, learn_quantized
+from edgesdk_convert.compress import compress, learn_quantized
+from edgesdk_convert.evidence import Evidence
 from edgesdk_convert.gate import Judge, Judged, backend_outputs, file_outputs
 from edgesdk_convert.golden import golden_pixels, make_golden, tolerances
 from edgesdk_convert.inspect import Graph, read_graph
@@ -41,25 +40,6 @@ TOOLS = (
     "numpy",
     "opencv-python",
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evidence:
-    """The images a conversion needs.
-
-    Attributes:
-        calibration: uint8 [n, height, width, channels], or None: generated pictures.
-        more_calibration: gives up to five times as many, for a file that fails the gate.
-        test: uint8 [n, height, width, channels] to judge on, or None: the file's accuracy stays unknown.
-        truth: int32 [n], the classes of `test`.
-        lesson: gives what pruning, clustering, shrinking and quantization-aware training learn on; None: nothing.
-    """
-
-    calibration: Pixels | None = None
-    more_calibration: Callable[[], Pixels] | None = None
-    test: Pixels | None = None
-    truth: npt.NDArray[np.int32] | None = None
-    lesson: Callable[[], Lesson] | None = None
 
 
 def convert_model(

@@ -11,8 +11,8 @@ from edgesdk.photos.data import Dataset, split_dataset
 from edgesdk.preprocess import Pixels
 from edgesdk.recipe import Recipe
 from edgesdk.runfolder import Learning
-from edgesdk.verbs.evidence import gather_evidence
-from edgesdk_convert.convert import Evidence, convert_model
+from edgesdk_convert.convert import convert_model
+from edgesdk_convert.evidence import Evidence, gather_evidence
 from edgesdk_convert.load import load_network
 from edgesdk_convert.network import from_keras
 

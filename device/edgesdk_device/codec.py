@@ -297,7 +297,7 @@ def psnr(one: Pixels, other: Pixels) -> float:
 
 def shipped_codecs() -> list[str]:
     """Names of the codecs that come with edgesdk."""
-    return sorted(path.name for path in SHIPPED.iterdir() if path.is_dir()) if SHIPPED.is_dir() else []
+    return sorted(path.parent.name for path in SHIPPED.glob(f"*/{DECODER_FILE}"))
 
 
 def find_codec(name: Path | str) -> Path:

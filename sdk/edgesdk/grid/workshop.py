@@ -22,10 +22,9 @@ from edgesdk.recipe import Precision, Recipe
 from edgesdk.reports.report import Report, write_report
 from edgesdk.runfolder import MODEL_FILE, Learning, Run, read_run
 from edgesdk.spec import ModelSpec
-from edgesdk.verbs.evidence import gather_evidence
 
 if TYPE_CHECKING:
-    from edgesdk_convert.convert import Evidence
+    from edgesdk_convert.evidence import Evidence
     from edgesdk_convert.network import Network
 
 SHORT_SCRATCH = 4  # of the epochs from nothing, the part that the short lesson takes
@@ -156,7 +155,7 @@ class Workshop:
 
     def draft(self, spec: ModelSpec) -> dict[Cell, Path]:
         """Files of the short lesson, which are good for their milliseconds only."""
-        from edgesdk_convert.convert import Evidence
+        from edgesdk_convert.evidence import Evidence
 
         paths = {p: self._file(spec, p, draft=True) for p in self.precisions}
         missing = [p for p, path in paths.items() if not self._whole(path)]
@@ -168,6 +167,8 @@ class Workshop:
 
     def convert(self, spec: ModelSpec) -> dict[Cell, Path]:
         """Learn in full, freeze once, convert to every precision; what lies there already is kept."""
+        from edgesdk_convert.evidence import gather_evidence
+
         self.learn(spec, full=self.longer)
         paths = {p: self._file(spec, p, draft=False) for p in self.precisions}
         missing = [p for p, path in paths.items() if not self._whole(path)]

@@ -19,7 +19,6 @@ from edgesdk.progress import remark
 from edgesdk.recipe import RECIPES, Io, Precision, Quantizer, Recipe, Repair
 from edgesdk.runfolder import MODEL_FILE, Learning, Transfer, name_run_folder, read_run
 from edgesdk.spec import ModelSpec, make_spec
-from edgesdk.verbs.evidence import gather_evidence
 from edgesdk.verbs.foreign import Values, convert_foreign, is_foreign
 
 UNTRAINED_CLASSES = 1000
@@ -229,7 +228,8 @@ def _convert_run(folder: Path, recipe: Recipe, data: Path | str | None, out: Pat
     run = read_run(folder)
     if not run.finished or not (folder / MODEL_FILE).is_file():
         raise RunError(f"{folder} is unfinished: finish it with `edgesdk train {run.data} -o {folder} --resume`")
-    from edgesdk_convert.convert import Evidence, convert_model
+    from edgesdk_convert.convert import convert_model
+    from edgesdk_convert.evidence import Evidence, gather_evidence
     from edgesdk_convert.load import load_network
     from edgesdk_convert.network import from_keras
     from edgesdk_train.weights import same_classes
@@ -266,7 +266,8 @@ def _convert_run(folder: Path, recipe: Recipe, data: Path | str | None, out: Pat
 
 
 def _convert_built(plan: _Plan, recipe: Recipe, out: Path, *, quiet: bool) -> Converted:
-    from edgesdk_convert.convert import Evidence, convert_model
+    from edgesdk_convert.convert import convert_model
+    from edgesdk_convert.evidence import Evidence, gather_evidence
     from edgesdk_convert.network import from_keras
     from edgesdk_train.learn import build_network
 

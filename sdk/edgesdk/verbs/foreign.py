@@ -13,7 +13,6 @@ from edgesdk.photos.data import Dataset, name_classes, read_dataset, read_labels
 from edgesdk.preprocess import Resize
 from edgesdk.recipe import Recipe
 from edgesdk.runfolder import RUN_FILE, Learning
-from edgesdk.verbs.evidence import gather_evidence
 
 if TYPE_CHECKING:
     from edgesdk_convert.foreign import Foreign
@@ -50,7 +49,8 @@ def convert_foreign(
     if out.exists() and out.resolve() == path.resolve():
         raise ValueError(f"out is {out}, the MODEL itself: name another file")
     check_writable(out)
-    from edgesdk_convert.convert import Evidence, convert_model
+    from edgesdk_convert.convert import convert_model
+    from edgesdk_convert.evidence import Evidence, gather_evidence
     from edgesdk_convert.foreign import digest, read_foreign
 
     foreign = read_foreign(path, values=values, res=res, resize=resize, trust=trust, quiet=quiet)

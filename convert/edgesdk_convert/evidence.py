@@ -1,18 +1,39 @@
-"""The images of a data set for a conversion, across the stages that it needs."""
+"""The images that a conversion learns on, is calibrated on and is judged on."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
 
 from edgesdk.errors import DataError
 from edgesdk.photos.data import Dataset, draw_evenly, load_images, remark_skipped, split_for_conversion
 from edgesdk.preprocess import ImageInput, Pixels
 from edgesdk.runfolder import Learning
-
-if TYPE_CHECKING:
-    from edgesdk_convert.convert import Evidence
+from edgesdk_convert.compress import Lesson
 
 CALIBRATION_PHOTOS = 100
 MORE_CALIBRATION_PHOTOS = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """The images a conversion needs.
+
+    Attributes:
+        calibration: uint8 [n, height, width, channels], or None: generated pictures.
+        more_calibration: gives up to five times as many, for a file that fails the gate.
+        test: uint8 [n, height, width, channels] to judge on, or None: the file's accuracy stays unknown.
+        truth: int32 [n], the classes of `test`.
+        lesson: gives what pruning, clustering, shrinking and quantization-aware training learn on; None: nothing.
+    """
+
+    calibration: Pixels | None = None
+    more_calibration: Callable[[], Pixels] | None = None
+    test: Pixels | None = None
+    truth: npt.NDArray[np.int32] | None = None
+    lesson: Callable[[], Lesson] | None = None
 
 
 def gather_evidence(
@@ -23,11 +44,8 @@ def gather_evidence(
     *,
     labelled: bool = True,
     quiet: bool,
-) -> "Evidence":
+) -> Evidence:
     """The images of a data set for a conversion; decoded now are those that every conversion needs."""
-    from edgesdk_convert.compress import Lesson
-    from edgesdk_convert.convert import Evidence
-
     calibration, test = split_for_conversion(dataset, CALIBRATION_PHOTOS)
     if labelled and len({photo.label for photo in calibration}) < 2:
         raise DataError(
