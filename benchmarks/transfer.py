@@ -153,7 +153,7 @@ def main() -> None:
                 if not kept.is_file():
                     write_text(kept, json.dumps(measure(name, options.shared, per_class, work, options.seeds)))
                 rows.append(json.loads(kept.read_text()))
-        show(rows)
+                show(rows)
 
 
 if __name__ == "__main__":
