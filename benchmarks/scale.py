@@ -235,7 +235,7 @@ def kill_after_an_epoch(history: Path) -> None:
 
 def same_files(one: Path, other: Path) -> int:
     """How many histories of short lessons and int8 files are the same to the last byte."""
-    names = [f"{spec.name}.short.run/history.csv" for spec in GRID] + [f"{spec.name}_int8.tflite" for spec in CONVERTED]
+    names = [f"{spec.name}.run/history.csv" for spec in GRID] + [f"{spec.name}_int8.tflite" for spec in CONVERTED]
     return sum((one / name).read_bytes() == (other / name).read_bytes() for name in names)
 
 
