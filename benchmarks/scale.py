@@ -293,7 +293,7 @@ def write_grid_table(facts: dict[str, Any], work: Path) -> None:
         "files equal to local's",
     )
     note = (
-        "A grid of 16 ConvNets on the digits, an epoch each, of which two are learned again, made int8 and proved in "
+        "A grid of 16 ConvNets on the digits, an epoch each, of which two are made int8 and proved in "
         "both runtimes; one CPU and one thread a worker, its start included."
     )
     save_table("scale_grid", head, rows, note, {name: facts[name] for name in ("local", "one", "two", "killed")})
