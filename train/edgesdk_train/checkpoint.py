@@ -18,10 +18,11 @@ CHECKPOINT_FILE = "checkpoint.npz"
 
 
 def save_checkpoint(path: Path, state: Progress, weights: list[Any], best: list[Any], optimizer: Any) -> None:
-    """Write the state, the weights as they are, the best epoch's, and the optimizer's numbers."""
+    """Write the state, the weights and, once there was an epoch, those of the best one and the optimizer's numbers."""
     arrays = {f"weight_{i}": array for i, array in enumerate(weights)}
-    arrays |= {f"best_{i}": array for i, array in enumerate(best)}
-    arrays |= {f"optimizer_{i}": variable.numpy() for i, variable in enumerate(optimizer.variables)}
+    if state.history:
+        arrays |= {f"best_{i}": array for i, array in enumerate(best)}
+        arrays |= {f"optimizer_{i}": variable.numpy() for i, variable in enumerate(optimizer.variables)}
     buffer = io.BytesIO()
     np.savez(buffer, state=np.array(json.dumps(asdict(state))), **arrays)
     write_bytes(path, buffer.getvalue())
@@ -39,8 +40,10 @@ def load_checkpoint(path: Path, stage: Stage, model: Any, optimizer: Any) -> tup
             if state.stage is not None and state.stage != stage:
                 raise RunError(f"{path} was made with other settings: {asdict(state.stage)}, now {asdict(stage)}")
             weights = [saved[f"weight_{i}"] for i in range(len(model.weights))]
-            best = [saved[f"best_{i}"] for i in range(len(model.weights))]
             model.set_weights(weights)
+            if not state.history:
+                return state, weights
+            best = [saved[f"best_{i}"] for i in range(len(model.weights))]
             for i, variable in enumerate(optimizer.variables):
                 variable.assign(saved[f"optimizer_{i}"])
     except DAMAGED_ARRAYS as error:
