@@ -234,7 +234,7 @@ def kill_after_an_epoch(history: Path) -> None:
 
 def same_files(one: Path, other: Path) -> int:
     """How many histories of short lessons and int8 files are the same to the last byte."""
-    names = [f"{spec.name}.short.run/history.csv" for spec in GRID] + [f"{spec.name}_int8.tflite" for spec in CONVERTED]
+    names = [f"{spec.name}.run/history.csv" for spec in GRID] + [f"{spec.name}_int8.tflite" for spec in CONVERTED]
     return sum((one / name).read_bytes() == (other / name).read_bytes() for name in names)
 
 
@@ -292,7 +292,7 @@ def write_grid_table(facts: dict[str, Any], work: Path) -> None:
         "files equal to local's",
     )
     note = (
-        "A grid of 16 ConvNets on the digits, an epoch each, of which four are learned again, made int8 and proved in "
+        "A grid of 16 ConvNets on the digits, an epoch each, of which four are made int8 and proved in "
         "both runtimes; one CPU and one thread a worker, its start included."
     )
     save_table("scale_grid", head, rows, note, {name: facts[name] for name in ("local", "one", "two", "killed")})
