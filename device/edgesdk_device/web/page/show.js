@@ -29,6 +29,20 @@ export function addProof(text) {
   };
 }
 
+/** @param {string} text over the picture, "" for none */
+export function veil(text) {
+  $("veil").hidden = !text;
+  $("veil").textContent = text;
+}
+
+/** @param {import("./codec.js").Picture} picture */
+export function showPicture({ data, height, width, shownHeight, shownWidth }) {
+  const canvas = $("picture");
+  if (canvas.height !== height || canvas.width !== width) Object.assign(canvas, { height, width });
+  canvas.style.aspectRatio = `${shownWidth} / ${shownHeight}`;
+  canvas.getContext("2d").putImageData(new ImageData(data, width, height), 0, 0);
+}
+
 /** @param {{label: string, score: number}[]} best */
 export function showAnswer(best) {
   $("decided").textContent = best[0].label;
