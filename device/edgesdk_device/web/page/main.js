@@ -37,6 +37,7 @@ async function begin() {
   $("where").textContent = page.site.workstation
     ? "The measurements, with what the browser says of itself, when one is done; a frame when you press Save frame. " +
       "The camera's picture never leaves the phone otherwise. All of it goes to the workstation that shows the code, nothing anywhere else."
+    : page.site.live ? "Nothing but the wish for the next frame: the camera's computer sends them compressed, and this browser decodes them."
     : "Nothing. The file runs in this browser, the camera's picture stays here, and nothing is sent to anybody.";
   $("model").onchange = () => attempt(() => choose(Number($("model").value)));
   $("camera").onclick = () => attempt(page.running ? async () => stopCamera() : startCamera);

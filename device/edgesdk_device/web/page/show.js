@@ -67,7 +67,7 @@ function newBar() {
 
 /** @param {{fps: number, age: number, invoke: number, around: number}} pace */
 export function showPace({ fps, age, invoke, around }) {
-  $("fps").textContent = fps.toFixed(1);
+  $("fps").textContent = fps ? fps.toFixed(1) : "–";
   $("age").textContent = age.toFixed(0);
   $("invoke").textContent = invoke.toFixed(1);
   $("around").textContent = around.toFixed(1);
