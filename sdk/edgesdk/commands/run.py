@@ -29,7 +29,8 @@ def add_commands(add: Add) -> None:
     command = add(
         run,
         "name what a camera sees",
-        "edgesdk run model.tflite --source 0 --serve 8000\n  edgesdk run model.tflite --app app.toml --print-service",
+        "edgesdk run model.tflite --source 0 --serve 8000\n  edgesdk run model.tflite --app app.toml --print-service\n"
+        "  edgesdk run yard.codec --compress yard.eds --serve 0.0.0.0:8443",
     )
     command.add_argument("file", metavar="FILE", type=Path)
     command.add_argument("--frames", type=int, metavar="N", help="stop after N frames")
