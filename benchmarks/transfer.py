@@ -1,10 +1,10 @@
 """The four cases of transfer learning, each measured, against the one that `--transfer auto` takes.
 
-python benchmarks/transfer.py --shared DIR [--work DIR] [--only NAME,..] [--seeds N]
+python benchmarks/transfer.py --shared DIR [--work DIR] [--only NAME,..] [--keep-scratch] [--seeds N]
 
 MobileNet V1 0.25-128 from Keras' published weights, edgesdk's defaults, on whole sets (of CIFAR-10 a part) and on ten
 photos a class of the same. Means of `--seeds`, from nothing one: that is the slowest and never near. A row that is in
---work already is not measured again.
+--work already is not measured again; with `--keep-scratch` learning from nothing keeps the earlier table's figure.
 """
 
 import argparse
@@ -52,7 +52,7 @@ SETS = {
 HEAD = ("data", "training photos a class", "test photos", "seeds", *CASES, "auto took", "points below the best")
 
 
-def measure(name: str, shared: Path, per_class: int, work: Path, seeds: int) -> dict[str, Any]:
+def measure(name: str, shared: Path, per_class: int, work: Path, seeds: int, keep_scratch: bool) -> dict[str, Any]:
     """The facts of one row."""
     import_tensorflow()
     from edgesdk_train.cases import choose_case
@@ -74,7 +74,11 @@ def measure(name: str, shared: Path, per_class: int, work: Path, seeds: int) -> 
         "top1": {},
         "seconds": {},
     }
+    before = earlier_facts("transfer").get(_key(facts))
     for case in CASES:
+        if case == "scratch" and keep_scratch and before is not None:
+            facts["top1"][case], facts["seconds"][case] = before["top1"][case], before["seconds"][case]
+            continue
         runs = [
             learn(
                 dataset,
@@ -106,9 +110,13 @@ def _part(dataset: Dataset, per_class: int, test: int) -> Dataset:
     return replace(dataset, photos=tuple(sorted(kept, key=lambda photo: str(photo.path))))
 
 
+def _key(facts: dict[str, Any]) -> str:
+    return f"{facts['data']} {facts['per_class']:.0f}"
+
+
 def show(rows: Sequence[dict[str, Any]]) -> None:
     """The table; of sets that were not measured the rows stay as they were."""
-    known = earlier_facts("transfer") | {f"{facts['data']} {facts['per_class']:.0f}": facts for facts in rows}
+    known = earlier_facts("transfer") | {_key(facts): facts for facts in rows}
     order = {name: place for place, name in enumerate(SETS)}
     ordered = sorted(known.items(), key=lambda item: (item[1]["per_class"] <= FEW, order[item[1]["data"]]))
     lines, within = [], 0
@@ -141,6 +149,7 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=None, help="keep what is learned here, and go on from it")
     parser.add_argument("--only", default=",".join(SETS), help="the data sets")
+    parser.add_argument("--keep-scratch", action="store_true", help="from nothing: the earlier table's figure")
     parser.add_argument("--seeds", type=int, default=SEEDS)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -151,7 +160,8 @@ def main() -> None:
                 per_class = SETS[name].train if whole else FEW
                 kept = work / f"{name}_{per_class}_{options.seeds}.json"
                 if not kept.is_file():
-                    write_text(kept, json.dumps(measure(name, options.shared, per_class, work, options.seeds)))
+                    facts = measure(name, options.shared, per_class, work, options.seeds, options.keep_scratch)
+                    write_text(kept, json.dumps(facts))
                 rows.append(json.loads(kept.read_text()))
                 show(rows)
 
