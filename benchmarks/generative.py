@@ -49,7 +49,7 @@ CASES = {
     "autoencoder_dense": Case(arch="autoencoder_dense", epochs=3, pictures=("reconstructions",)),
     "autoencoder": Case(arch="autoencoder", epochs=3, pictures=("reconstructions", "latent_map")),
     "vae": Case(arch="vae", epochs=8, pictures=("samples", "reconstructions")),
-    "vae_2d": Case(arch="vae", epochs=4, settings={"latent": 2}, pictures=("latent_map",)),
+    "vae_2d": Case(arch="vae", epochs=4, settings={"latent": 2}, pictures=("samples", "latent_map")),
     "vae_features": Case(arch="vae", epochs=3, settings={"features_of": "dcgan.run"}),
     "gan": Case(arch="gan", epochs=15),
     "dcgan": Case(arch="dcgan", epochs=6),
