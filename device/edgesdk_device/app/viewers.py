@@ -36,7 +36,7 @@ class Viewer:
 
     def give(self, number: int, picture: bytes) -> None:
         """Send this frame next; it takes the place of one that did not leave yet."""
-        self.credit -= 1
+        self.credit -= self._picture is None  # what never left takes no more of it
         self.sent = number
         self._picture = picture
         self._wake.set()
