@@ -34,7 +34,7 @@ def find_runtime(cache: Path) -> Path:
     users = (
         Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgesdk" / f"litertjs-{litertjs.VERSION}"
     )
-    if users.is_dir():
+    if users.is_dir() and not (cache / users.name).exists():
         shutil.copytree(users, cache / users.name, copy_function=os.symlink, dirs_exist_ok=True)
     try:
         return litertjs.find_litertjs()

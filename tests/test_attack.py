@@ -52,7 +52,8 @@ def app(int8_file: Converted, photos_folder: Path) -> Iterator[CameraApp]:
     """An impatient one, for 50 viewers, on loopback."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("edgesdk_device.app.door.PATIENCE_S", 3.0)
-        patch.setattr("edgesdk_device.app.server.HEARTBEAT_S", 1.5)
+        for module in ("server", "viewers"):  # of connections, and of open pages
+            patch.setattr(f"edgesdk_device.app.{module}.HEARTBEAT_S", 1.5)
         with running(int8_file, viewers=50, collect=str(photos_folder)) as app:
             until(lambda: ask(app.address, path="/frame.jpg")[0] == 200)
             yield app

@@ -255,7 +255,7 @@ def test_one_viewer_too_many_is_told(int8_file: Converted) -> None:
 
 def test_a_viewer_that_never_reads_costs_nothing(int8_file: Converted, monkeypatch: pytest.MonkeyPatch) -> None:
     """It opens the line and lets everything lie; others see every frame, and it is shown the door."""
-    monkeypatch.setattr("edgesdk_device.app.server.HEARTBEAT_S", 1.0)
+    monkeypatch.setattr("edgesdk_device.app.viewers.HEARTBEAT_S", 1.0)
     with running(int8_file) as app:
         host, port = re.search(r"//(.*):(\d+)/", app.address).groups()  # type: ignore[union-attr]
         with socket.create_connection((host, int(port))) as idle:
