@@ -122,6 +122,7 @@ def choose(
         quick=quick,
         quiet=quiet,
         start=start,
+        corners=corners(specs),
     )
     found, errors, rows = _measure_grid(work, specs, limits, engine or LocalEngine(), everything=everything)
     taken, why = pick(found, limits)
@@ -153,7 +154,7 @@ def _measure_grid(
         top1 = work.val_top1(spec)
         work.advance(size[spec], f"{index + 1} of {len(specs)} short lessons: {spec.name} {100 * top1:.1f} %")
     drafts: dict[Cell, Path] = {}
-    for spec in engine.run(Workshop.draft, work, corners(specs)):
+    for spec in work.corners:
         drafts |= work.draft(spec)
     drafted = _by_cell(drafts, work.measure(list(drafts.values()), quick=True))
     models = _fit(work.precisions, drafted, features)

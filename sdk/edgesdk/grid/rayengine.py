@@ -127,7 +127,7 @@ class RayEngine:
             EdgeSDKError, ValueError: as the step, of the first cell that fails.
         """
         cargo = self._ship(work.dataset.fingerprint, lambda: Cargo.of(work.dataset))
-        bare = replace(work, dataset=replace(work.dataset, photos=()), quiet=True)
+        bare = replace(work, dataset=replace(work.dataset, photos=()), frozen=None, quiet=True)
         told = self._cpus, __version__
         waiting: dict[Any, tuple[ModelSpec, Files]] = {}
         left = iter(specs)

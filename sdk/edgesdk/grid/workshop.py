@@ -35,7 +35,12 @@ Cell = tuple[ModelSpec, Precision]
 
 @dataclass(kw_only=True)
 class Workshop:
-    """What one call of `choose` works with, and the folder it keeps everything in."""
+    """What one call of `choose` works with, and the folder it keeps everything in.
+
+    Attributes:
+        corners: the networks whose short lesson is measured, too.
+        frozen: the network that was frozen last, which serves every precision.
+    """
 
     dataset: Dataset
     data: str
@@ -47,8 +52,10 @@ class Workshop:
     quick: bool
     quiet: bool
     start: float
+    corners: Sequence[ModelSpec] = ()
     done: float = 0.0
     total: float = 0.0
+    frozen: "tuple[ModelSpec, Network] | None" = None
 
     def weights_of(self, spec: ModelSpec) -> str:
         """What the network starts from; of a folder the file that fits."""
@@ -100,9 +107,11 @@ class Workshop:
         )
 
     def prepare(self, spec: ModelSpec) -> None:
-        """The short lesson, and what one inference is made of."""
+        """The short lesson, what one inference is made of, and of a corner the files to measure."""
         self.learn(spec, full=False)
         self.features(spec)
+        if spec in self.corners:
+            self.draft(spec)
 
     def learn(self, spec: ModelSpec, *, full: bool) -> Run:
         """The short lesson, or all that follows it, too; what was learned before is gone on from."""
@@ -166,6 +175,7 @@ class Workshop:
         """Learn in full, freeze once, convert to every precision; what lies there already is kept."""
         from edgesdk_convert.evidence import gather_evidence
 
+        self.frozen = None
         self.learn(spec, full=True)
         paths = {p: self._file(spec, p, draft=False) for p in self.precisions}
         missing = [p for p, path in paths.items() if not self._whole(path)]
@@ -208,11 +218,14 @@ class Workshop:
 
     def _network(self, spec: ModelSpec) -> "Network":
         """What was learned so far."""
-        from edgesdk_convert.load import load_network
-        from edgesdk_convert.network import from_keras
+        if self.frozen is None or self.frozen[0] != spec:
+            from edgesdk_convert.load import load_network
+            from edgesdk_convert.network import from_keras
 
-        path = self._run(spec) / MODEL_FILE
-        return from_keras(load_network(path if path.is_file() else path.with_name(PAUSED_FILE)), input_of(spec, "crop"))
+            path = self._run(spec) / MODEL_FILE
+            model = load_network(path if path.is_file() else path.with_name(PAUSED_FILE))
+            self.frozen = spec, from_keras(model, input_of(spec, "crop"))
+        return self.frozen[1]
 
     def _write(self, network: "Network", run: Run, recipe: Recipe, evidence: "Evidence", path: Path) -> None:
         from edgesdk_convert.convert import convert_model
