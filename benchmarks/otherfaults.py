@@ -62,7 +62,7 @@ def _clock(case: Case, zygote: "Zygote", folder: Path) -> Row:
 
 
 def _worker(case: Case, zygote: "Zygote", folder: Path, fault: str, harm: Callable[[int], None]) -> Row:
-    """Harm the converter's process while it converts; the same command goes well afterwards."""
+    """Harm the converter's process; the same command goes well afterwards. Dead before its first job it is replaced."""
     work = folder / f"{case.name}_{harm.__name__}"
     work.mkdir()
     group = zygote.start([*case.words], work, folder / "log")
@@ -70,8 +70,9 @@ def _worker(case: Case, zygote: "Zygote", folder: Path, fault: str, harm: Callab
         time.sleep(0.02)
     harm(found[0])
     code = zygote.wait()
-    wrong = wrong_files(work) + [path.name for path in work.glob("*.tflite")]
-    row = _row(fault, case, code, folder / "log", wrong, expected=1)
+    made = [path.name for path in work.glob("*.tflite")]
+    wrong = wrong_files(work) + (made if code else [])
+    row = _row(fault, case, code, folder / "log", wrong, expected=0 if made and not code else 1)
     shutil.rmtree(work)
     work.mkdir()
     zygote.start([*case.words], work, folder / "log")
