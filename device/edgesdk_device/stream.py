@@ -4,12 +4,12 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, Self
 
 import numpy.typing as npt
 
+from edgesdk.frozen import frozen
 from edgesdk.results import Classification
 from edgesdk_device.cameras import Frame, Source
 from edgesdk_device.classifier import Classifier
@@ -20,7 +20,7 @@ _Values = npt.NDArray[Any]
 _Fitted = tuple[Frame, _Values, float]
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Age:
     """Where the time between a frame and its answer went, in milliseconds.
 
@@ -42,7 +42,7 @@ class Age:
         return self.capture_ms + self.queue_ms + self.preprocess_ms + self.invoke_ms + self.post_ms
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Answer:
     """What a stream says of one frame.
 

@@ -10,7 +10,7 @@ import json
 import math
 import types
 import typing
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, asdict, field, fields, is_dataclass
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from edgesdk.codecs.part import CodecPart
 from edgesdk.errors import ModelFileError
+from edgesdk.frozen import frozen
 from edgesdk.preprocess import ImageInput, Pixels, decode_photo, fit_frame
 from edgesdk.recipe import Precision, Recipe
 from edgesdk.spec import ModelSpec
@@ -30,7 +31,7 @@ T = TypeVar("T")
 Fraction = float  # a name of its own, because a field below is called float
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Output:
     """What the model's output means.
 
@@ -51,7 +52,7 @@ class Output:
         return self.kind in ("probabilities", "logits")
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Source:
     """Where the network comes from.
 
@@ -70,7 +71,7 @@ class Source:
     fingerprint: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Accuracy:
     """Top-1 of the same held-out images through the float network, the float .tflite and this file.
 
@@ -91,7 +92,7 @@ class Accuracy:
     per_class_drop: dict[str, Fraction] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Measured:
     """Counts of this model: multiply-adds, float network's parameters, bytes without metadata, share of zeros.
 
@@ -108,7 +109,7 @@ class Measured:
     accuracy: Accuracy | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Attempt:
     """One file that was tried on the way to this one, and how it answered the held-out images.
 
@@ -128,7 +129,7 @@ class Attempt:
     passed: bool
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Golden:
     """One input with the output the file gave where it was made.
 
@@ -179,7 +180,7 @@ class Golden:
             raise ModelFileError(f"a golden output in the contract does not decode ({error})") from error
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Ran:
     """What one runtime gave for the golden inputs, in a process of its own where the file was made.
 
@@ -198,7 +199,7 @@ class Ran:
     reason: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Contract:
     """Everything a device must know to run the model and to prove that it runs rightly.
 

@@ -8,13 +8,14 @@ CRC-32: a flipped bit is found before any interpreter sees the file.
 import hashlib
 import io
 import zipfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from edgesdk.atomic import write_bytes
 from edgesdk.contract import LARGEST_JSON_BYTES, Contract, from_json
 from edgesdk.errors import ModelFileError
 from edgesdk.flatbuffer import IDENTIFIER, pack_model, unpack_model
+from edgesdk.frozen import frozen
 
 LARGEST_MODEL_BYTES = 2**30
 METADATA_NAME = b"TFLITE_METADATA"
@@ -22,7 +23,7 @@ CONTRACT_FILE = "edgesdk.json"
 LABELS_FILE = "labels.txt"
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class ModelFile:
     """A .tflite that was read and checked.
 

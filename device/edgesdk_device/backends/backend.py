@@ -2,7 +2,6 @@
 
 import abc
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Literal, Self
 
@@ -10,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesdk.errors import BackendError
+from edgesdk.frozen import frozen
 from edgesdk_device.backends.delegate import Delegate
 
 Family = Literal["cpu", "gpu"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Tensor:
     """An input or output: its place in the graph, shape with the batch, dtype, quantization (scale 0 for none)."""
 
@@ -115,7 +115,7 @@ class Backend(abc.ABC):
         self.close()
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Runtime:
     """One line of `BACKENDS`.
 
