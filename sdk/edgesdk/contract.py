@@ -277,6 +277,8 @@ def decode_value(kind: Any, value: Any, where: str) -> Any:
     if is_dataclass(kind) and isinstance(kind, type):
         return _decode_dataclass(kind, value, where)
     if origin is tuple and isinstance(value, list):
+        if inner[0] is str and all(type(item) is str for item in value):  # a thousand labels, at each start
+            return tuple(value)
         return tuple(decode_value(inner[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     if origin is dict and isinstance(value, dict):
         return {key: decode_value(inner[1], item, f"{where}.{key[:40]}") for key, item in value.items()}

@@ -37,8 +37,6 @@ class Backend(abc.ABC):
         threads: CPU threads it was given.
         delegate: the external delegate that takes part, None without one.
         input, output: the model's only input and output.
-        nodes, delegated_nodes: operations in the graph, and how many of them run on what was asked for: on the external
-            delegate where there is one, else on XNNPACK (CPU) or on the GPU.
         device: the GPU's name, "" on the CPU.
         allocate_ms: what allocating tensors and packing weights took; None where the runtime does it while it loads.
     """
@@ -55,13 +53,25 @@ class Backend(abc.ABC):
         delegate: Delegate | None,
         input: Tensor,
         output: Tensor,
-        nodes: int,
-        delegated_nodes: int,
         device: str = "",
     ) -> None:
         self.name, self.version, self.threads, self.delegate = name, version, threads, delegate
-        self.input, self.output = input, output
-        self.nodes, self.delegated_nodes, self.device = nodes, delegated_nodes, device
+        self.input, self.output, self.device = input, output, device
+
+    @property
+    def nodes(self) -> int:
+        """Operations in the graph."""
+        return self._counts[0]
+
+    @property
+    def delegated_nodes(self) -> int:
+        """How many of them run on what was asked for: the external delegate, or else XNNPACK (CPU) or the GPU."""
+        return self._counts[1]
+
+    @property
+    @abc.abstractmethod
+    def _counts(self) -> tuple[int, int]:
+        """Both, counted when they are first asked for: a label needs neither."""
 
     def invoke(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Run once.
