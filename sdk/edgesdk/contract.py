@@ -298,11 +298,10 @@ def decode_value(kind: Any, value: Any, where: str) -> Any:
 def _decode_dataclass(kind: type[T], value: Any, where: str) -> T:
     if not isinstance(value, dict):
         raise ValueError(f"{where} is {str(value)[:40]!r}, expected an object")
-    hints = typing.get_type_hints(kind)
     given: dict[str, Any] = {}
     for item in fields(kind):  # type: ignore[arg-type]
         if item.name in value:
-            given[item.name] = decode_value(hints[item.name], value[item.name], f"{where}.{item.name}")
+            given[item.name] = decode_value(item.type, value[item.name], f"{where}.{item.name}")
         elif item.default is MISSING and item.default_factory is MISSING:
             raise ValueError(f"{where}.{item.name} is missing")
     return kind(**given)
