@@ -1,7 +1,7 @@
 """Read what was appended to a .tflite: a zip of uncompressed files whose directory stands at the end.
 
-Python's zipfile reads every zip, and importing it with all its compressions takes a tenth of the time that a device has
-for a first label. This reads the plain kind alone, after PKWARE's APPNOTE 4.3: no zip64, no encryption.
+Python's zipfile reads every zip, and loading it with all its compressions would delay every first label. This reads the
+plain kind alone, after PKWARE's APPNOTE 4.3: no zip64, no encryption.
 """
 
 import binascii

@@ -1,8 +1,8 @@
 """Frozen, keyword-only dataclasses that are quickly made.
 
-`dataclass(frozen=True, kw_only=True)` writes and compiles seven methods for each class: half a millisecond, which a
-device pays at every start. The classes that a first label needs are made with `frozen` instead: their methods are the
-ones below, the same for all.
+`dataclass(frozen=True, kw_only=True)` writes and compiles methods for each class, and a device waits for that at every
+start. The classes that a first label needs are made with `frozen` instead: their methods are the ones below, the same
+for all.
 """
 
 from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, field
