@@ -16,7 +16,6 @@ from edgesdk.preprocess import fit_frame, read_photo, to_tensor, value_table
 from edgesdk.results import Classification, Verified
 from edgesdk_device.auto import choose
 from edgesdk_device.backends import Backend, Delegate, open_backend
-from edgesdk_device.firstrun import run_first
 
 
 class Model:
@@ -54,6 +53,8 @@ class Model:
         self.sha256 = file.sha256
         self.choice = choose(file, backend, threads, delegate, quiet=quiet)
         if not (trust or self.choice.tried):  # what was tried ran apart
+            from edgesdk_device.firstrun import run_first
+
             run_first(file.content, file.path, self.choice.backend, self.choice.threads, delegate, digest=file.sha256)
         try:
             self.backend: Backend = open_backend(file.content, self.choice.backend, self.choice.threads, delegate)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edgesdk.appended import DamagedError, list_appended, read_appended
-from edgesdk.atomic import write_bytes
 from edgesdk.contract import LARGEST_JSON_BYTES, Contract, from_json
 from edgesdk.errors import ModelFileError
 from edgesdk.flatbuffer import IDENTIFIER, pack_model, unpack_model
@@ -103,6 +102,8 @@ def write(path: Path | str, model: bytes, contract: Contract) -> ModelFile:
     """
     import io  # for those who convert: a device never writes one
     import zipfile
+
+    from edgesdk.atomic import write_bytes
 
     content, contract = seal(model, contract)
     tail = io.BytesIO(content)
