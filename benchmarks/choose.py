@@ -1,12 +1,13 @@
 """`choose` against the exhaustive way: the 4 x 4 x 2 grid of MobileNet V1 on flowers5, learned cell by cell.
 
     python benchmarks/choose.py --shared DIR --work DIR [--only cells,measure,choose,table] [--epochs 2]
+        [--widths 0.25,0.5] [--sizes 128,160] [--precisions int8]    a part of the grid
 
 One by one, a network is learned for each of its two cells; the same seed gives the same network, so that it is learned
-once here and its seconds count twice. For the same reason `choose` finds the networks that it learns in full learned
-already, and files that are equal to the last bit measured already; their seconds count for it, too. What is in --work
-is not done again: the same command goes on after any kill. Costs are processor seconds of all processes, which other
-work on the machine does not stretch much.
+once here and its seconds count twice. `choose` learns and converts for itself. Its files are equal to the last bit to
+those made one by one (the table says how many), so that it finds them measured already; these seconds count for it,
+too. What is in --work is not done again: the same command goes on after any kill. Costs are processor seconds of all
+processes, which other work on the machine does not stretch much.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,7 +27,7 @@ from typing import Any
 
 from results import save_table
 
-from edgesdk import verbs
+from edgesdk import modelfile, verbs
 from edgesdk.atomic import make_folder, write_text
 from edgesdk.grid.candidates import Candidate, Limits, pick
 from edgesdk.grid.choosing import choose
@@ -82,18 +84,17 @@ def run_cells(spec: ModelSpec, options: argparse.Namespace) -> None:
     meter, folder = Meter(), options.work / "cells"
     run = folder / f"{spec.name}.run"
     shutil.rmtree(run, ignore_errors=True)  # of a killed try, whose seconds nobody counted
-    weights = pick_weights(options.shared / "models/keras", spec)
     verbs.train(
         options.shared / "datasets/flowers5",
         width=spec.width,
         res=spec.res,
-        weights=str(weights),
+        weights=str(options.weights),
         transfer="finetune",
         epochs=options.epochs,
         out=run,
     )
-    facts: dict[str, Any] = {"weights": weights.name, "learn": asdict(meter.read())}
-    for precision in PRECISIONS:
+    facts: dict[str, Any] = {"weights": options.weights.name, "learn": asdict(meter.read())}
+    for precision in options.precisions:
         made = verbs.convert(run, recipe=recipe_of(precision), out=folder / f"{spec.name}_{precision}.tflite")
         converted = meter.read()
         (row,) = verbs.bench([made.path], backends=["litert"], threads=[1], quick=True)
@@ -117,13 +118,6 @@ def run_choose(budget_ms: float | None, options: argparse.Namespace) -> None:
     """Run `choose`; its seconds are noted every few, so that a kill loses none of them."""
     folder = make_folder(options.work / "choose")
     label = "none" if budget_ms is None else f"{budget_ms:g}"
-    for spec in read_cells(options):
-        there = folder / "work" / f"{spec.name}.full.run"
-        if not there.is_dir():
-            shutil.copytree(
-                options.work / "cells" / f"{spec.name}.run", make_folder(there.parent) / f"{there.name}.part"
-            )
-            (there.parent / f"{there.name}.part").rename(there)
     meter, start = Meter(), time.time()
     total = Spent(cpu_s=0.0, wall_s=0.0)
     over = threading.Event()
@@ -145,6 +139,7 @@ def run_choose(budget_ms: float | None, options: argparse.Namespace) -> None:
             weights=str(options.shared / "models/keras"),
             widths=options.widths,
             resolutions=options.sizes,
+            precisions=options.precisions,
             epochs=options.epochs,
             limits=Limits(budget_ms=budget_ms),
             folder=folder / "work",
@@ -161,8 +156,8 @@ def run_choose(budget_ms: float | None, options: argparse.Namespace) -> None:
 def again(options: argparse.Namespace, *words: str) -> None:
     """This script in a process of its own, whose processor seconds are its alone."""
     common = ["--shared", str(options.shared), "--work", str(options.work), "--epochs", str(options.epochs)]
-    for name in ("widths", "sizes"):
-        common += [f"--{name}", ",".join(f"{value:g}" for value in getattr(options, name))]
+    for name in ("widths", "sizes", "precisions"):
+        common += [f"--{name}", ",".join(map(str, getattr(options, name)))]
     subprocess.run([sys.executable, __file__, *common, *words], check=True)
 
 
@@ -177,7 +172,7 @@ def measure(options: argparse.Namespace) -> None:
     files = {
         f"{spec.name} {precision}": options.work / "cells" / f"{spec.name}_{precision}.tflite"
         for spec in read_cells(options)
-        for precision in PRECISIONS
+        for precision in options.precisions
     }
     rows = verbs.bench(list(files.values()), backends=["litert"], threads=[1], quick=True, quiet=False)
     times = {name: row.invoke_ms.p90 for name, row in zip(files, rows, strict=True) if isinstance(row, Measurement)}
@@ -202,7 +197,7 @@ def as_candidates(options: argparse.Namespace) -> list[Candidate]:
             path=f"{spec.name}_{precision}.tflite",
         )
         for spec, facts in read_cells(options).items()
-        for precision in PRECISIONS
+        for precision in options.precisions
     ]
 
 
@@ -213,12 +208,12 @@ def budgets_of(options: argparse.Namespace) -> list[float]:
     return [round((times[index - 1] + times[index]) / 2, 3) for index in middle]
 
 
-def one_by_one(cells: dict[ModelSpec, dict[str, Any]]) -> Spent:
+def one_by_one(cells: dict[ModelSpec, dict[str, Any]], precisions: Sequence[Precision]) -> Spent:
     """What learning, converting and measuring each cell for itself costs."""
     parts = [
         part
         for facts in cells.values()
-        for precision in PRECISIONS
+        for precision in precisions
         for part in (facts["learn"], facts[precision]["convert"], facts[precision]["measure"])
     ]
     return Spent(cpu_s=sum(part["cpu_s"] for part in parts), wall_s=sum(part["wall_s"] for part in parts))
@@ -227,7 +222,7 @@ def one_by_one(cells: dict[ModelSpec, dict[str, Any]]) -> Spent:
 def show(options: argparse.Namespace) -> None:
     """The table of picks and costs; the runs of `choose` share a folder, so that costs add up from row to row."""
     cells, candidates = read_cells(options), as_candidates(options)
-    exhaustive = one_by_one(cells)
+    exhaustive = one_by_one(cells, options.precisions)
     by_name = {candidate.name: candidate for candidate in candidates}
     facts: dict[str, Any] = {spec.name: value for spec, value in cells.items()}
     rows, parts, learned = [], [], set()
@@ -238,8 +233,7 @@ def show(options: argparse.Namespace) -> None:
         learned |= {item["name"].split()[0] for item in chosen["candidates"] if item["stage"] == "measured"}
         cpu_s = sum(part["cpu_s"] for part in parts)
         found = [value for spec, value in cells.items() if spec.name in learned]
-        cpu_s += sum(value["learn"]["cpu_s"] for value in found)
-        cpu_s += sum(value[precision]["measure"]["cpu_s"] for value in found for precision in PRECISIONS)
+        cpu_s += sum(value[precision]["measure"]["cpu_s"] for value in found for precision in options.precisions)
         best, _ = pick(candidates, Limits(budget_ms=budget))
         taken = by_name[chosen["pick"]["name"]]
         points, ratio = 100 * ((best.top1 or 0) - (taken.top1 or 0)), (taken.ms or 0) / (best.ms or 1)
@@ -271,9 +265,16 @@ def show(options: argparse.Namespace) -> None:
         "processor time so far, of the exhaustive way's",
         "<= 0.35",
     )
+    widths, sizes = (", ".join(f"{value:g}" for value in part) for part in (options.widths, options.sizes))
+    files = [path for path in (options.work / "choose/work").glob("*.tflite") if ".draft" not in path.name]
+    equal = sum(
+        modelfile.read(path).sha256 == modelfile.read(options.work / "cells" / path.name).sha256 for path in files
+    )
     note = (
-        f"flowers5, {options.epochs} epochs of fine-tuning, {len(candidates)} of 32 cells one by one: "
-        f"{exhaustive.cpu_s:.0f} processor seconds; {board_name()}, other work beside"
+        f"MobileNet V1 on flowers5, {options.epochs} epochs of fine-tuning: widths {widths}, sizes {sizes}, "
+        f"{' and '.join(options.precisions)}: {len(candidates)} of the grid's 32 cells, one by one "
+        f"{exhaustive.cpu_s:.0f} processor seconds. {equal} of {len(files)} files of choose are equal to the last bit "
+        f"to these. {board_name()}, other work beside"
     )
     save_table("choose", head, rows, note, facts | {"one by one": asdict(exhaustive)})
 
@@ -286,6 +287,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2, help="of both ways")
     parser.add_argument("--widths", type=lambda text: tuple(map(float, text.split(","))), default=WIDTHS)
     parser.add_argument("--sizes", type=lambda text: tuple(map(int, text.split(","))), default=SIZES)
+    parser.add_argument("--precisions", type=lambda text: tuple(text.split(",")), default=PRECISIONS)
+    parser.add_argument("--weights", type=Path, help="of that cell")
     parser.add_argument("--cell", default="", help="WIDTH-SIZE: that network alone")
     parser.add_argument("--budget", type=float, default=None, help="that run of choose alone, 0 for none")
     options = parser.parse_args()
@@ -301,7 +304,8 @@ def main() -> None:
     if "cells" in options.only:
         for spec in options.specs:
             if spec not in read_cells(options):
-                again(options, "--cell", f"{spec.width:g}-{spec.res}")
+                weights = pick_weights(options.shared / "models/keras", spec)
+                again(options, "--cell", f"{spec.width:g}-{spec.res}", "--weights", str(weights))
                 remark(f"{spec.name}: {read_cells(options)[spec]}", quiet=False)
     if "measure" in options.only and not (options.work / "measured.json").is_file():
         measure(options)

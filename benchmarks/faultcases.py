@@ -79,17 +79,7 @@ def make_cases(inputs: Path) -> list[Case]:
             name="choose",
             words=(
                 *("choose", str(photos), "--archs", "lenet", "--widths", "1", "--resolutions", "32", "--epochs", "4"),
-                *(
-                    "--batch",
-                    "16",
-                    "--precisions",
-                    "int8,float32",
-                    "--quick",
-                    "--folder",
-                    "work",
-                    "-o",
-                    "chosen.tflite",
-                ),
+                *("--batch", "16", "--precisions", "int8", "--quick", "--work", "work", "-o", "chosen.tflite"),
             ),
             result=lambda folder: sorted(
                 modelfile.read(path).sha256 for path in (folder / "work").glob("*.tflite") if ".draft" not in path.name

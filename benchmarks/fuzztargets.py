@@ -1,20 +1,30 @@
 """Everything of ours that reads bytes from outside, each with whole inputs to begin from; `fuzz.py` damages them."""
 
-import base64
-import csv
 import hashlib
 import io
-import json
-import tarfile
-import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
+from fuzzseeds import (
+    LOG,
+    SHARD_FILE,
+    TOML_APP,
+    TOML_FLEET,
+    generative_json,
+    keras_zip,
+    labels_csv,
+    multipart,
+    npz,
+    packed_folder,
+    photos,
+    report_json,
+    run_json,
+    tar_of,
+)
 
 from edgesdk import modelfile
 from edgesdk.baseline import read_baseline
@@ -24,6 +34,7 @@ from edgesdk.errors import DataError, EdgeSDKError
 from edgesdk.generation import read_generated
 from edgesdk.metadata import build_metadata
 from edgesdk.photos.data import read_dataset, read_labels
+from edgesdk.photos.shards import INDEX_FILE, MANIFEST_FILE
 from edgesdk.preprocess import decode_photo, value_table
 from edgesdk.reports.benchlog import read_log
 from edgesdk.runfolder import read_run
@@ -39,38 +50,6 @@ from edgesdk_device.codec import Codec
 from edgesdk_device.fleet import read_fleet
 from edgesdk_device.recording import replay
 from edgesdk_device.session import Sender
-
-TOML_APP = b"""source = "synthetic"
-serve = 8000
-events = "events.jsonl"
-mqtt = "mqtt://camera@broker.local:1883/house"
-[decisions]
-threshold = 0.6
-window = 9
-votes = 5
-cooldowns_s = { cat = 3.5 }
-region = [0.25, 0.0, 0.75, 1.0]
-[capture]
-fps = 30.0
-loop = true
-paced = true
-"""
-TOML_FLEET = b"""[devices.kitchen]
-on = "pi@kitchen"
-[devices.door]
-on = "pi@door"
-command = "/opt/edgesdk/bin/edgesdk"
-backends = ["litert"]
-threads = [1, 4]
-"""
-LOG = b"""STARTING!
-Num threads: [2]
-Graph: [model.tflite]
-count=50 first=812 curr=700 min=690 max=1402 avg=730.2 std=20
-count=200 first=705 curr=701 min=688 max=950 avg=704.5 std=11
-Inference timings in us: Init: 1203, First inference: 812, Warmup (avg): 730.2, Inference (avg): 704.5
-Peak memory footprint (MB): init=2.1 overall=5.2
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,24 +90,25 @@ def make_targets(model: Path, folder: Path) -> dict[str, Target]:
         Target(name="tflite graph", read=_graph, seeds=(file.content,)),
         Target(name="contract", read=_contract, seeds=(contract.to_json().encode(),), text=True),
         *_codec_targets(),
-        Target(name="photo", read=_photo, seeds=tuple(_photos())),
-        Target(name="camera stream", read=_camera, seeds=(_multipart(),)),
-        Target(name="run.json", read=_in_folder(folder / "run", "run.json", read_run), seeds=(_run(),), text=True),
+        Target(name="photo", read=_photo, seeds=tuple(photos())),
+        Target(name="camera stream", read=_camera, seeds=(multipart(),)),
+        Target(name="run.json", read=_in_folder(folder / "run", "run.json", read_run), seeds=(run_json(),), text=True),
         Target(
             name="generative.json",
             read=_in_folder(folder / "gan", "generative.json", read_generated),
-            seeds=(_generative(),),
+            seeds=(generative_json(),),
             text=True,
         ),
         Target(name="app.toml", read=_by_path(folder / "app.toml", _app), seeds=(TOML_APP,), text=True),
         Target(name="fleet.toml", read=_by_path(folder / "fleet.toml", read_fleet), seeds=(TOML_FLEET,), text=True),
-        Target(name="report.json", read=_by_path(folder / "b.json", read_baseline), seeds=(_report(),), text=True),
+        Target(name="report.json", read=_by_path(folder / "b.json", read_baseline), seeds=(report_json(),), text=True),
         Target(name="benchmark log", read=_by_path(folder / "b.log", read_log), seeds=(LOG,), text=True),
         Target(name="labels.txt", read=_by_path(folder / "l.txt", read_labels), seeds=(b"cat\ndog\nowl\n",), text=True),
-        Target(name="npz", read=_by_path(folder / "d.npz", _dataset), seeds=(_npz(),)),
-        Target(name="tar", read=_by_path(folder / "d.tar", _dataset), seeds=(_tar(""), _tar("gz"), _tar("xz"))),
-        Target(name="labels.csv", read=_labels_csv(folder / "listed"), seeds=(_csv(),), text=True),
-        Target(name="Keras file", read=_by_path(folder / "k.keras", _keras), seeds=(_keras_zip(),)),
+        Target(name="npz", read=_by_path(folder / "d.npz", _dataset), seeds=(npz(),)),
+        Target(name="tar", read=_by_path(folder / "d.tar", _dataset), seeds=(tar_of(""), tar_of("gz"), tar_of("xz"))),
+        Target(name="labels.csv", read=_labels_csv(folder / "listed"), seeds=(labels_csv(),), text=True),
+        *_packed_targets(folder / "packed"),
+        Target(name="Keras file", read=_by_path(folder / "k.keras", _keras), seeds=(keras_zip(),)),
     ]
     return {target.name: target for target in found}
 
@@ -206,15 +186,6 @@ def _photo(data: bytes) -> object:
     return _digest(frame)
 
 
-def _photos() -> Iterator[bytes]:
-    frame = blocks_frame(1, 48, 64)
-    alpha = np.dstack([frame, np.full((48, 64), 100, np.uint8)])
-    for ending, picture in ((".jpg", frame), (".png", frame), (".png", alpha), (".webp", frame), (".bmp", frame)):
-        yield cv2.imencode(ending, picture)[1].tobytes()
-    yield cv2.imencode(".tiff", frame)[1].tobytes()
-    yield cv2.imencode(".ppm", frame)[1].tobytes()
-
-
 class _Answer:
     """What the reader of a network camera holds of a connection, without one."""
 
@@ -247,12 +218,6 @@ def _camera(data: bytes) -> object:
             return tuple(seen)
 
 
-def _multipart() -> bytes:
-    jpeg = cv2.imencode(".jpg", blocks_frame(0, 16, 16))[1].tobytes()
-    head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n".encode()
-    return (head + jpeg + b"\r\n") * 2 + b"--frame\r\nContent-Type: image/jpeg\r\n\r\n" + jpeg + b"\r\n--frame--"
-
-
 def _app(path: Path) -> object:
     settings = read_app(path)
     return (
@@ -260,88 +225,6 @@ def _app(path: Path) -> object:
         settings.serve and parse_address(settings.serve),
         settings.mqtt and parse_broker(settings.mqtt),
     )
-
-
-def _run() -> bytes:
-    from edgesdk.contract import Source
-    from edgesdk.preprocess import ImageInput
-    from edgesdk.runfolder import Learning, Run
-    from edgesdk.spec import make_spec
-
-    run = Run(
-        spec=make_spec("mobilenet_v1", 0.25, 48),
-        classes=("cat", "dog"),
-        input=ImageInput(height=48, width=48),
-        source=Source(dataset="photos"),
-        learning=Learning(epochs=3),
-        data="photos",
-        top1=0.9,
-        top1_n=20,
-        confusions=(("cat", "dog", "2"),),
-    )
-    return json.dumps(asdict(run), indent=1).encode()
-
-
-def _generative() -> bytes:
-    from edgesdk.contract import Source
-    from edgesdk.generation import Generated, Generation
-    from edgesdk.preprocess import ImageInput
-    from edgesdk.spec import ModelSpec
-
-    run = Generated(
-        spec=ModelSpec(arch="vae", width=1.0, res=28, classes=2),
-        classes=("0", "1"),
-        input=ImageInput(height=28, width=28, channels=1, color="gray"),
-        source=Source(dataset="digits"),
-        generation=Generation(),
-        data="digits",
-        results={"elbo": -80.5},
-    )
-    return json.dumps(asdict(run), indent=1).encode()
-
-
-def _report() -> bytes:
-    from edgesdk.measurement import Measurement, Percentiles
-
-    times = Percentiles(p50=1.0, p90=1.2, p99=1.5, max=2.0, n=6)
-    row = Measurement(
-        model="m",
-        path="m.tflite",
-        sha256="0" * 64,
-        size_bytes=9,
-        backend="litert",
-        threads=1,
-        nodes=3,
-        delegated_nodes=3,
-        cpu_over_wall=1.0,
-        load_ms=1.0,
-        first_invoke_ms=1.0,
-        invoke_ms=times,
-        frame_ms=times,
-        peak_rss_bytes=1000,
-        samples_ms=(1.0, 1.1, 1.0, 1.2, 1.1, 1.0),
-        blocks=(3, 3),
-        yardstick_ms=(1.0, 1.0),
-    )
-    return json.dumps([asdict(row)], indent=1).encode()
-
-
-def _npz() -> bytes:
-    buffer = io.BytesIO()
-    x = np.random.default_rng(0).integers(0, 256, (12, 6, 6)).astype(np.uint8)
-    np.savez_compressed(buffer, x_train=x, y_train=np.arange(12) % 3, classes=np.array(["a", "b", "c"]))
-    return buffer.getvalue()
-
-
-def _tar(kind: str) -> bytes:
-    buffer = io.BytesIO()
-    png = cv2.imencode(".png", blocks_frame(0, 8, 8))[1].tobytes()
-    with tarfile.open(fileobj=buffer, mode=f"w:{kind}") as tar:  # type: ignore[call-overload]
-        for name in ("a/1.png", "a/2.png", "b/1.png", "notes.txt"):
-            item = tarfile.TarInfo(name)
-            item.size = len(png)
-            tar.addfile(item, io.BytesIO(png))
-    return buffer.getvalue()
 
 
 def _dataset(path: Path) -> object:
@@ -361,30 +244,23 @@ def _labels_csv(folder: Path) -> Callable[[bytes], object]:
     return reading
 
 
-def _csv() -> bytes:
-    text = io.StringIO()
-    rows = csv.writer(text)
-    rows.writerow(("file", "class_index", "label", "split"))
-    rows.writerows((f"{index}.png", index, name, "train") for index, name in enumerate(("cat", "dog", "owl")))
-    return text.getvalue().encode()
+def _packed_targets(folder: Path) -> Iterator[Target]:
+    """Each file of a packed data set, the others whole; the manifest names each index, damaged or not."""
+    for name, file in ((MANIFEST_FILE, MANIFEST_FILE), (INDEX_FILE, INDEX_FILE), ("shard", SHARD_FILE)):
+        path = packed_folder(folder / name) / file
+        seed, manifest = path.read_bytes(), (path.parent / MANIFEST_FILE).read_bytes()
+
+        def reading(data: bytes, path: Path = path, seed: bytes = seed, manifest: bytes = manifest) -> object:
+            path.write_bytes(data)
+            if path.name == INDEX_FILE:
+                before, after = (hashlib.sha256(index).hexdigest().encode() for index in (seed, data))
+                (path.parent / MANIFEST_FILE).write_bytes(manifest.replace(before, after))
+            dataset = read_dataset(path.parent)
+            return dataset, tuple(_digest(photo.frame()) for photo in dataset.photos)
+
+        yield Target(name=name, read=reading, seeds=(seed,), sealed=name == "shard", text=name != "shard")
 
 
 def _keras(path: Path) -> object:
     """What is looked at before Keras sees a file."""
     return find_kind(path), repr(network_config(path, trust=False))
-
-
-def _keras_zip() -> bytes:
-    buffer = io.BytesIO()
-    config = {
-        "class_name": "Functional",
-        "config": {
-            "name": "m",
-            "layers": [{"class_name": "Dense", "module": "keras.layers", "config": {"name": "d", "units": 3}}],
-        },
-    }
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("metadata.json", json.dumps({"keras_version": "3.9.0"}))
-        archive.writestr("config.json", json.dumps(config))
-        archive.writestr("model.weights.h5", base64.b64decode("iUhERg0KGgo="))
-    return buffer.getvalue()

@@ -5,7 +5,8 @@ python benchmarks/generative.py [--shared DIR] [--work DIR] [--only PART] [--pic
 `networks`: each learns 60,000 pictures without labels, its parts become int8 files, its pictures go to `--pictures`
 (docs/networks is where the docs show them). `uses`: classifiers that see a few labels of each class, judged on 10,000
 test pictures: from random weights, beginning with a VAE's encoder or a GAN's discriminator, with generated pictures
-beside the labelled ones, and semi-supervised. Each part goes on from what lies in `--work`.
+beside the labelled ones, and semi-supervised. Each part goes on from what lies in `--work`; `--arch` makes some rows of
+the networks' table again and keeps the others.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from results import save_table
+from results import earlier_facts, save_table
 
 from edgesdk import verbs
 from edgesdk.atomic import make_folder, write_text
@@ -48,7 +49,7 @@ CASES = {
     "autoencoder_dense": Case(arch="autoencoder_dense", epochs=3, pictures=("reconstructions",)),
     "autoencoder": Case(arch="autoencoder", epochs=3, pictures=("reconstructions", "latent_map")),
     "vae": Case(arch="vae", epochs=8, pictures=("samples", "reconstructions")),
-    "vae_2d": Case(arch="vae", epochs=4, settings={"latent": 2}, pictures=("latent_map",)),
+    "vae_2d": Case(arch="vae", epochs=4, settings={"latent": 2}, pictures=("samples", "latent_map")),
     "vae_features": Case(arch="vae", epochs=3, settings={"features_of": "dcgan.run"}),
     "gan": Case(arch="gan", epochs=15),
     "dcgan": Case(arch="dcgan", epochs=6),
@@ -57,42 +58,48 @@ HEAD = ("network", "learned in, s", "test dB", "diversity", "file", "M multiply-
 
 
 def networks(shared: Path, work: Path, pictures: Path, chosen: Sequence[str] = tuple(CASES)) -> None:
-    """Learn each that is chosen, convert it, and show what it makes."""
-    rows, facts = [], {}
+    """Learn each that is chosen, convert it, and show what it makes; rows that are not chosen stay as they were."""
+    facts = earlier_facts("generative_networks")
     for name in chosen:
-        case = CASES[name]
         run = learn(shared, work, name)
-        for picture in case.pictures:
+        for picture in CASES[name].pictures:
             shutil.copyfile(work / f"{name}.run" / f"{picture}.png", make_folder(pictures) / f"{name}_{picture}.png")
-        files = generativeverbs.convert_generative(work / f"{name}.run", out=make_folder(work / "files"))
-        for index, made in enumerate(files):
+        for made in generativeverbs.convert_generative(work / f"{name}.run", out=make_folder(work / "files")):
             (timed,), _ = report.split_rows(verbs.bench([made.path], backends=["litert"], threads=[1], quick=True))
-            measured, part = made.contract.measured, made.contract.name.split()[-1]
-            head = (
-                name if not index else "",
-                f"{run.seconds:.0f}" if not index else "",
-                f"{run.results['test_psnr_db']:.1f}" if run.has_encoder and not index else "",
-                f"{run.results['diversity']:.2f}" if not run.has_encoder else "",
-            )
-            rows.append(
-                (
-                    *head,
-                    part,
-                    f"{measured.macs / 1e6:.2f}",
-                    f"{made.path.stat().st_size / 1000:.0f}",
-                    f"{measured.signal_to_noise_db:.1f}",
-                    f"{timed.invoke_ms.p50:.3f}",
-                )
-            )
-            facts[f"{name} {part}"] = made.to_json() | {"results": run.results, "learned_s": run.seconds}
-    epochs = ", ".join(f"{name} {CASES[name].epochs}" for name in chosen)
+            facts[f"{name} {made.contract.name.split()[-1]}"] = made.to_json() | {
+                "results": run.results,
+                "problems": [problem.name for problem in run.problems],
+                "learned_s": run.seconds,
+                "dB": made.contract.measured.signal_to_noise_db,
+                "ms": timed.invoke_ms.p50,
+            }
+    ordered = {key: facts[key] for name in CASES for key in facts if key.split()[0] == name}
+    rows = [_row(key, found, first=key.split()[1] in ("encoder", "generator")) for key, found in ordered.items()]
+    learned = dict.fromkeys(key.split()[0] for key in ordered)
     save_table(
         "generative_networks",
         HEAD,
         rows,
-        f"60,000 pictures of Fashion-MNIST; epochs: {epochs}; int8 files, quick medians on 1 thread; the machine was "
-        "shared, so that the seconds say little",
-        facts,
+        f"60,000 pictures of Fashion-MNIST; epochs: {', '.join(f'{name} {CASES[name].epochs}' for name in learned)}; "
+        "int8 files, quick medians on 1 thread; the machine was shared, so that the seconds say little",
+        ordered,
+    )
+
+
+def _row(key: str, facts: dict[str, Any], *, first: bool) -> tuple[str, ...]:
+    """The file `key`, "NETWORK PART"; what holds for the network stands in the row of its first file."""
+    name, part = key.split()
+    results = facts["results"]
+    return (
+        name if first else "",
+        f"{facts['learned_s']:.0f}" if first else "",
+        f"{results['test_psnr_db']:.1f}" if first and "test_psnr_db" in results else "",
+        f"{results['diversity']:.2f}" if first and "diversity" in results else "",
+        part,
+        f"{facts['macs'] / 1e6:.2f}",
+        f"{facts['size_bytes'] / 1000:.0f}",
+        f"{facts['dB']:.1f}",
+        f"{facts['ms']:.3f}",
     )
 
 
@@ -203,7 +210,7 @@ def main() -> None:
     parser.add_argument(
         "--only", choices=("networks", "uses", *CASES), help="one part, or one network, which only learns"
     )
-    parser.add_argument("--arch", default=",".join(CASES), help="the rows of the networks' table")
+    parser.add_argument("--arch", default=",".join(CASES), help="the rows to make again; the others stay")
     parser.add_argument("--pictures", type=Path, default=Path(__file__).parents[1] / "docs" / "networks")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as aside:

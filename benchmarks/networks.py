@@ -4,8 +4,9 @@ python benchmarks/networks.py [--shared DIR] [--work DIR] [--only PART] [--arch 
 
 `table`: parameters and multiply-adds at full size beside what the papers say, and each network at a small width and
 resolution: learned on the embedded digits, converted to int8, its answers against the float network's, bytes and
-milliseconds. `lenet`: LeNet-5 on all of Fashion-MNIST and on 9,000 of MNIST's 10,000 test digits, judged on the rest.
-`cifar10`: MobileNet V2 on a part of CIFAR-10, from published weights, in twenty-five minutes.
+milliseconds; `--arch` measures some of its rows again and keeps the others. `lenet`: LeNet-5 on all of Fashion-MNIST
+and on 9,000 of MNIST's 10,000 test digits, judged on the rest. `cifar10`: MobileNet V2 on a part of CIFAR-10, from
+published weights, in twenty-five minutes.
 """
 
 import argparse
@@ -18,16 +19,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from results import save_table
+from results import earlier_facts, save_table
 
 from edgesdk import verbs
 from edgesdk.atomic import make_folder
 from edgesdk.converted import Converted
 from edgesdk.reports.report import split_rows
 from edgesdk.runfolder import Methods
-from edgesdk.spec import ARCHITECTURES, make_spec
+from edgesdk.spec import make_spec
+from edgesdk_device.board import board_name
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
+EPOCHS = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +40,7 @@ class Case:
     paper: str
     width: float
     res: int
-    epochs: int = 12
+    epochs: int = EPOCHS
     batch: int = 32
 
 
@@ -67,12 +70,12 @@ CASES = {
     "googlenet_a": Case(paper="none", width=0.25, res=64),
     "resnet18": Case(paper="1,800 M", width=0.25, res=32),
     "resnet34": Case(paper="3,600 M", width=0.25, res=32),
-    "resnet38": Case(paper="none", width=0.25, res=32, epochs=20, batch=16),
-    "resnet50": Case(paper="3,800 M", width=0.125, res=32, epochs=30, batch=16),
-    "resnet101": Case(paper="7,600 M", width=0.125, res=32, epochs=30, batch=16),
-    "resnet152": Case(paper="11,300 M", width=0.125, res=32, epochs=30, batch=16),
-    "mobilenet_v1": Case(paper="4.2 M, 569 M", width=0.25, res=64),
-    "mobilenet_v2": Case(paper="3.4 M, 300 M", width=0.35, res=64),
+    "resnet38": Case(paper="none", width=0.25, res=32),
+    "resnet50": Case(paper="3,800 M", width=0.125, res=32),
+    "resnet101": Case(paper="7,600 M", width=0.125, res=32),
+    "resnet152": Case(paper="11,300 M", width=0.125, res=32),
+    "mobilenet_v1": Case(paper="4.2 M, 569 M", width=0.25, res=64, epochs=20),
+    "mobilenet_v2": Case(paper="3.4 M, 300 M", width=0.35, res=64, epochs=20),
     "mobilenet_v3_small": Case(paper="2.5 M, 56 M", width=0.5, res=64),
     "mobilenet_v3_large": Case(paper="5.4 M, 219 M", width=0.5, res=64),
     "mobilenet_v3_small_minimalistic": Case(paper="(Keras: 2.0 M)", width=0.5, res=64),
@@ -111,7 +114,7 @@ PAGES = {
 
 
 def table(work: Path, shared: Path, chosen: Sequence[str]) -> None:
-    """One row a network, all on one page and each on its own."""
+    """One row a network, all on one page and each on its own; rows that are not chosen stay as they were."""
     files: dict[str, dict[str, Converted]] = {precision: {} for precision in ("int8", "float32")}
     for arch in chosen:
         case = CASES[arch]
@@ -133,44 +136,49 @@ def table(work: Path, shared: Path, chosen: Sequence[str]) -> None:
         )
     )
     ms = {(Path(row.path).stem, row.backend): row.invoke_ms.p50 for row in measured}
-    rows, facts = {}, {}
+    facts = earlier_facts("networks")
     for arch, file in files["int8"].items():
-        found = file.contract.measured
-        proved = found.accuracy
-        assert proved is not None
         parameters, macs = _full_size(arch)
-        times = {
-            "LiteRT float32": ms.get((f"{arch}_float32", "litert")),
-            "LiteRT": ms.get((f"{arch}_int8", "litert")),
-            "tflite-runtime": ms.get((f"{arch}_int8", "tflite-runtime")),
+        facts[arch] = file.to_json() | {
+            "dB": file.contract.measured.signal_to_noise_db,
+            "ms": {
+                "LiteRT float32": ms.get((f"{arch}_float32", "litert")),
+                "LiteRT": ms.get((f"{arch}_int8", "litert")),
+                "tflite-runtime": ms.get((f"{arch}_int8", "tflite-runtime")),
+            },
+            "full_size": {"parameters": parameters, "macs": macs},
         }
-        rows[arch] = (
-            arch,
-            CASES[arch].paper,
-            f"{parameters:,}",
-            f"{macs / 1e6:,.1f}",
-            f"{CASES[arch].width:g}-{CASES[arch].res}",
-            f"{found.macs / 1e6:.2f}",
-            f"{100 * proved.float:.1f} %",
-            f"{100 * proved.final:.1f} %",
-            f"{100 * proved.agreement:.1f} %",
-            f"{found.signal_to_noise_db:.1f}",
-            f"{found.size_bytes / 1000:.0f}",
-            *("refused" if time is None else f"{time:.3f}" for time in times.values()),
-        )
-        facts[arch] = file.to_json() | {"ms": times, "full_size": {"parameters": parameters, "macs": macs}}
+    others = ", ".join(
+        f"{arch} {case.epochs}" for arch, case in CASES.items() if case.epochs != EPOCHS and not arch.startswith("alex")
+    )
     note = (
         "Parameters (without batch-norm's running statistics) and multiply-adds at width 1, the paper's resolution and "
-        "1000 classes (LeNet: 10). Learned on the embedded digits, 12 epochs (AlexNet and ResNet 38 20, ResNet 50, "
-        "101 and 152 30, these four in batches of 16), judged on 355 others; int8 files take and give uint8, agreement "
-        f"and dB are theirs against the float network; 1 thread, quick medians on a busy machine, {measured[0].board}."
+        f"1000 classes (LeNet: 10). Learned on the embedded digits, {EPOCHS} epochs (AlexNets 20, {others}) in batches "
+        "of 32, judged on 355 others; int8 files take and give uint8, agreement and dB are theirs against the float "
+        f"network; 1 thread, quick medians on a busy machine, {board_name()}."
     )
-    save_table("networks", HEAD, list(rows.values()), note, facts)
-    for page, archs in PAGES.items():
-        shown = [arch for arch in archs if arch in rows]
-        if shown:
-            own = {arch: facts[arch] for arch in shown}
-            save_table(f"network_{page}", HEAD, [rows[arch] for arch in shown], note, own)
+    for name, archs in [("networks", tuple(CASES)), *((f"network_{page}", archs) for page, archs in PAGES.items())]:
+        own = {arch: facts[arch] for arch in archs if arch in facts}
+        if own:
+            save_table(name, HEAD, [_row(arch, found) for arch, found in own.items()], note, own)
+
+
+def _row(arch: str, facts: dict[str, Any]) -> tuple[str, ...]:
+    case, proved, full = CASES[arch], facts["accuracy"], facts["full_size"]
+    return (
+        arch,
+        case.paper,
+        f"{full['parameters']:,}",
+        f"{full['macs'] / 1e6:,.1f}",
+        f"{case.width:g}-{case.res}",
+        f"{facts['macs'] / 1e6:.2f}",
+        f"{100 * proved['float']:.1f} %",
+        f"{100 * proved['final']:.1f} %",
+        f"{100 * facts['agreement']:.1f} %",
+        f"{facts['dB']:.1f}",
+        f"{facts['size_bytes'] / 1000:.0f}",
+        *("refused" if time is None else f"{time:.3f}" for time in facts["ms"].values()),
+    )
 
 
 def lenet(work: Path, shared: Path, chosen: Sequence[str]) -> None:
@@ -277,11 +285,11 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=SHARED)
     parser.add_argument("--work", type=Path, default=None, help="keep what is learned here, and go on from it")
     parser.add_argument("--only", choices=tuple(parts), help="one part")
-    parser.add_argument("--arch", default=",".join(CASES), help="the rows of the table")
+    parser.add_argument("--arch", default=",".join(CASES), help="the rows of the table to measure; the others stay")
     options = parser.parse_args()
     chosen = options.arch.split(",")
-    if unknown := [arch for arch in chosen if arch not in ARCHITECTURES]:
-        parser.error(f"{unknown[0]} is no network")
+    if unknown := [arch for arch in chosen if arch not in CASES]:
+        parser.error(f"{unknown[0]} is no row of the table, expected of {', '.join(CASES)}")
     with tempfile.TemporaryDirectory() as name:
         work = make_folder(options.work or Path(name))
         for part, make in parts.items():

@@ -1,10 +1,11 @@
 """The page in headless Chromium: what each network gives there, and what the page costs beside the runtime.
 
-python benchmarks/phone.py [--shared DIR] [--work DIR] [--only golden|camera|speed]
+python benchmarks/phone.py [--shared DIR] [--work DIR] [--only golden|camera|speed|codec]
 
 `golden`: MobileNet V1, V2, V3 and a ResNet, float and int8, on wasm and on WebGPU (Chromium's software GPU: right or
 wrong, its speed means nothing). `camera`: labels of a video's frames in the page against Python's. `speed`: until the
-page has proved a file, and a frame's cost beyond the runtime's own run. Needs chromium, chromedriver and npm.
+page has proved a file, and a frame's cost beyond the runtime's own run. `codec`: compressed pictures decoded in the
+page, against Python's pixels. Needs chromium, chromedriver and npm.
 """
 
 import argparse
@@ -31,6 +32,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 import edgesdk
 from edgesdk.atomic import make_folder
 from edgesdk.measurement import Measurement, Refused
+from edgesdk.preprocess import read_photo
 from edgesdk_device.web.site import page_files
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -72,6 +74,33 @@ const [count, done] = arguments;
   return found;
 })().then(done, (error) => done(String(error)));
 """
+
+DECODE = """
+const [streams, accelerator, repeats, done] = arguments;
+(async () => {
+  const { page } = await import("./main.js"), { openSession } = await import("./runtime.js");
+  const { openCodec } = await import("./codec.js"), found = [];
+  const session = await openSession(page.model, { accelerator, threads: 1 }), codec = await openCodec(page.model);
+  for (const stream of streams) {
+    const bytes = Uint8Array.from(atob(stream), (letter) => letter.charCodeAt(0)), all = [], networks = [];
+    let last;
+    for (let run = 0; run < repeats; run++) {
+      const begun = performance.now();
+      for await (last of codec.pictures(session, bytes));
+      all.push(performance.now() - begun);
+      networks.push(last.invokeMs);
+    }
+    const { data } = last;
+    let letters = "";
+    for (let at = 0; at < data.length; at += 4096) letters += String.fromCharCode(...data.subarray(at, at + 4096));
+    found.push({ all, networks, pixels: btoa(letters) });
+  }
+  session.close();
+  return found;
+})().then(done, (error) => done(String(error)));
+"""
+PICTURES = ("kodim01.png", "kodim13.png", "kodim23.png")
+QUALITY = 40
 
 
 @contextmanager
@@ -209,6 +238,42 @@ def speed(work: Path, shared: Path) -> None:
     save_table("phone_speed", ("what", "found", "at most"), rows, note, facts)
 
 
+def codec(_: Path, shared: Path) -> None:
+    """What the page makes of the photo codec's streams: Python's pixels, and how long it takes."""
+    video = cv2.VideoCapture(str(shared / "videos" / "car_320x180_mjpeg.avi"))
+    frames = {"a camera's frame": np.asarray(video.read()[1], np.uint8)}
+    frames |= {name.partition(".")[0]: read_photo(shared / "datasets" / "kodak" / name) for name in PICTURES}
+    with edgesdk.Codec("photo") as opened:
+        streams = [opened.compress(frame, QUALITY) for frame in frames.values()]
+        expected = [opened.decompress(stream) for stream in streams]
+    asked = [base64.b64encode(stream).decode() for stream in streams]
+    rows, facts = [], {}
+    with chromium() as browser, edgesdk.phone(["photo"], serve="127.0.0.1:0") as server:
+        browser.get(server.address)
+        wait(browser, "proved on this phone")
+        wasm = browser.execute_async_script(DECODE, asked, "wasm", 7)
+        gpu = browser.execute_async_script(DECODE, asked, "webgpu", 1)
+    for name, stream, pixels, one, other in zip(frames, streams, expected, wasm, gpu, strict=True):
+        apart = [_apart(item["pixels"], pixels) for item in (one, other)]
+        whole, network = float(np.median(one["all"])), float(np.median(one["networks"]))
+        height, width = pixels.shape[:2]
+        facts[name] = {"bytes": len(stream), "decode_ms": one["all"], "network_ms": one["networks"], "apart": apart}
+        size, times = f"{width}x{height}, {len(stream)} bytes", (f"{whole:.0f}", f"{network:.0f}")
+        rows.append((name, size, *times, *(f"{levels} grey levels" for levels in apart)))
+    head = ("picture", "stream", "wasm, ms", "the network's share", "from Python: wasm", "from Python: WebGPU")
+    note = (
+        f"The photo codec at quality {QUALITY}, wasm with 1 thread, medians of 7 in headless Chromium; the largest "
+        "difference of any pixel's colour, 8 are allowed. WebGPU is Chromium's software GPU, whose speed says nothing. "
+        f"Processes that wanted one of this machine's {os.cpu_count()} cores meanwhile: {os.getloadavg()[0]:.0f}."
+    )
+    save_table("phone_codec", head, rows, note, facts)
+
+
+def _apart(pixels: str, frame: np.ndarray[Any, Any]) -> int:
+    given = np.frombuffer(base64.b64decode(pixels), np.uint8).reshape(*frame.shape[:2], 4)
+    return int(np.abs(cv2.cvtColor(given, cv2.COLOR_RGBA2BGR).astype(int) - frame).max())
+
+
 def wait(browser: webdriver.Chrome, text: str) -> None:
     """Until the page's status says so."""
     WebDriverWait(browser, WAIT_S, poll_frequency=0.2).until(lambda _: text in status(browser))
@@ -223,10 +288,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, default=SHARED)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "edgesdk_phone")
-    parser.add_argument("--only", choices=("golden", "camera", "speed"))
+    parser.add_argument("--only", choices=("golden", "camera", "speed", "codec"))
     options = parser.parse_args()
     work = make_folder(options.work)
-    for part in (golden, camera, speed):
+    for part in (golden, camera, speed, codec):
         if options.only in (None, part.__name__):
             part(work, options.shared)
 

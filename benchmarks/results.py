@@ -32,3 +32,9 @@ def save_table(
     print(f"{table}\n\n{note}")
     save(f"{name}.md", f"{table}\n\n{note}")
     save(f"{name}.json", json.dumps({key: {**value, "path": ""} for key, value in facts.items()}, indent=1))
+
+
+def earlier_facts(name: str) -> dict[str, Any]:
+    """What this machine's table of that name was made of, {} if there is none: for rows not measured again."""
+    path = board_folder() / f"{name}.json"
+    return json.loads(path.read_text()) if path.is_file() else {}

@@ -20,8 +20,9 @@ def running_apps() -> Iterator[StartApp]:
     """`edgesdk run` on one thread of LiteRT, as often as it is called; what still runs at the end is killed."""
     started = []
 
-    def start(file: Converted, *more: str) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-m", "edgesdk.cli", "run", str(file.path), "--backend", "litert", "--threads", "1"]
+    def start(file: Converted | Path, *more: str) -> "subprocess.Popen[str]":
+        path = file if isinstance(file, Path) else file.path
+        command = [sys.executable, "-m", "edgesdk.cli", "run", str(path), "--backend", "litert", "--threads", "1"]
         app = subprocess.Popen([*command, *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         started.append(app)
         return app

@@ -160,7 +160,7 @@ def test_killed_in_the_middle_it_goes_on_and_gives_the_same(
     with subprocess.Popen(
         [sys.executable, "-m", "edgesdk.cli", *command], cwd=tmp_path, stderr=subprocess.DEVNULL
     ) as process:
-        while not list(tmp_path.glob("work/*.full.run/checkpoint.npz")):
+        while all(len(path.read_text().splitlines()) < 3 for path in tmp_path.glob("work/*.run/history.csv")):
             assert process.poll() is None, "ended before the full lesson's first epoch"
             time.sleep(0.02)
         process.kill()

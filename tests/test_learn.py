@@ -13,8 +13,12 @@ import pytest
 from conftest import write_photos
 from edgesdk import verbs
 from edgesdk.errors import RunError
-from edgesdk.runfolder import read_run
+from edgesdk.photos.data import read_dataset
+from edgesdk.preprocess import input_of
+from edgesdk.runfolder import Learning, Run, read_run
+from edgesdk.spec import ModelSpec
 from edgesdk_convert.load import load_network
+from edgesdk_train.learn import learn
 
 TRAIN = {"width": 0.25, "res": 48, "batch": 16}
 
@@ -105,6 +109,43 @@ def test_weights_give_a_head_first_then_everything(run_folder: Path, photos: Pat
     assert np.array_equal(before, _first_kernel(tmp_path / "head"))  # the body stayed as it was
     assert not np.array_equal(before, _first_kernel(tmp_path / "run"))
     assert head.learning.transfer == "head"
+
+
+def test_a_paused_run_goes_on_as_if_it_had_never_paused(run_folder: Path, photos: Path, tmp_path: Path) -> None:
+    """After its head, cut from a wider network, and after an epoch from nothing: the same weights to the last bit."""
+    weights, spec = tmp_path / "wider.h5", ModelSpec(width=0.2, res=48, classes=3)
+    load_network(run_folder / "model.keras").save_weights(weights)
+    for name, until, start, learning in (
+        ("cut", 0, str(weights), Learning(transfer="finetune", epochs=2, batch=16)),
+        ("scratch", 1, "none", Learning(transfer="scratch", epochs=3, batch=16)),
+    ):
+        paused, whole = tmp_path / f"{name}.paused", tmp_path / f"{name}.whole"
+
+        def learn_in(folder: Path, until: int | None, start: str = start, learning: Learning = learning) -> Run:
+            return learn(
+                read_dataset(photos),
+                spec,
+                input_of(spec, "crop"),
+                data=str(photos),
+                weights=start,
+                learning=learning,
+                folder=folder,
+                until=until,
+                resume=True,
+                quiet=True,
+            )
+
+        assert not learn_in(paused, until).finished
+        assert len(_history(paused)) == 1
+        changed = (paused / "paused.keras").stat().st_mtime_ns
+        assert not learn_in(paused, until).finished  # at once: it has paused there
+        assert (paused / "paused.keras").stat().st_mtime_ns == changed
+        assert learn_in(paused, None).finished
+        learn_in(whole, None)
+        assert _history(paused) == _history(whole)
+        assert {path.name for path in paused.iterdir()} == {path.name for path in whole.iterdir()}
+        pairs = zip(*(load_network(folder / "model.keras").get_weights() for folder in (paused, whole)), strict=True)
+        assert all(np.array_equal(one, other) for one, other in pairs)
 
 
 def _kernel(weights: Path) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":

@@ -137,6 +137,20 @@ def test_a_resnet_has_as_many_layers_as_its_name_says(arch: str) -> None:
         assert groups == [(128, 32), (256, 64), (512, 128), (1024, 256)]
 
 
+@pytest.mark.parametrize("arch", ["resnet18", "resnet38"])
+def test_a_resnets_blocks_begin_by_doing_nothing(arch: str) -> None:
+    import tf_keras as keras
+
+    model = small_model(arch)
+    adds = [layer for layer in model.layers if layer.name.endswith("_add")]
+    assert len(adds) == {"resnet18": 8, "resnet38": 12}[arch]
+    both = keras.Model(model.input, [(add.input[0], add.output) for add in adds])
+    image = np.random.default_rng(0).uniform(-1, 1, (1, *model.input_shape[1:])).astype(np.float32)
+    for shortcut, joined in both(image):
+        assert np.any(shortcut)
+        assert np.array_equal(shortcut, joined)
+
+
 @pytest.mark.parametrize("arch", OTHERS)
 def test_every_network_keeps_the_builders_promises(arch: str) -> None:
     from edgesdk_train.models import outline_model

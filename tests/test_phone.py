@@ -7,12 +7,10 @@ import http.server
 import itertools
 import json
 import os
-import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -22,44 +20,25 @@ import edgesdk
 from edgesdk import modelfile
 from edgesdk.contract import encode_output
 from edgesdk.converted import Converted
-from edgesdk.errors import BackendError
 from edgesdk.measurement import Measurement, Refused
 from edgesdk.preprocess import ImageInput, fit_frame
 from edgesdk.reports import report
-from edgesdk_device.web import litertjs
 from edgesdk_device.web.phone import Happening, PhoneServer
 
-selenium = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-from selenium.webdriver.chrome.service import Service  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.remote.webdriver import WebDriver  # noqa: E402
-from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
+pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webdriver import WebDriver
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update", "--ignore-certificate-errors"),
-    # WebGPU in software: a GPU's path that needs no GPU
-    *("--enable-unsafe-webgpu", "--enable-features=Vulkan", "--use-angle=swiftshader"),
-    *("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"),
-)
-PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
-SLOW_S = 90
+from phones import SLOW_S, chromium, find_runtime, photograph, proof, script, text, until
+
 VIDEO = Path("videos") / "car_320x180_mjpeg.avi"
 SAME = 0.98
 
 
 @pytest.fixture(scope="module")
 def runtime(cache: Path) -> Path:
-    """LiteRT.js from the user's cache or npm; these tests are skipped where neither has it."""
-    users = (
-        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgesdk" / f"litertjs-{litertjs.VERSION}"
-    )
-    if users.is_dir():
-        shutil.copytree(users, cache / users.name, copy_function=os.symlink, dirs_exist_ok=True)
-    try:
-        return litertjs.find_litertjs()
-    except BackendError as error:
-        pytest.skip(f"LiteRT.js is not here: {error}")
+    return find_runtime(cache)
 
 
 @pytest.fixture(scope="module")
@@ -76,21 +55,8 @@ def camera(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser(runtime: Path, camera: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
-    chromium, driver = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip("chromium and chromedriver are not installed")
-    options = selenium.ChromeOptions()
-    options.binary_location = chromium
-    options.accept_insecure_certs = True
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    profile = tmp_path_factory.mktemp("chromium")
-    for flag in (*FLAGS, f"--use-file-for-fake-video-capture={camera}", f"--user-data-dir={profile}"):
-        options.add_argument(flag)
-    browser = selenium.Chrome(options=options, service=Service(driver))
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
-    browser.set_script_timeout(SLOW_S)
-    yield browser
-    browser.quit()
+    with chromium(tmp_path_factory.mktemp("chromium"), f"--use-file-for-fake-video-capture={camera}") as browser:
+        yield browser
 
 
 @pytest.fixture
@@ -100,39 +66,9 @@ def server(runtime: Path, int8_file: Converted, float_file: Converted, tmp_path:
         yield server
 
 
-def text(browser: WebDriver, name: str) -> str:
-    return browser.find_element(By.ID, name).text
-
-
-def until(browser: WebDriver, name: str, wanted: str) -> None:
-    """Wait for a text; what stands there instead is in the error."""
-    try:
-        WebDriverWait(browser, SLOW_S).until(lambda _: wanted in text(browser, name))
-    except Exception as error:
-        raise AssertionError(f"{name} says {text(browser, name)!r}, expected {wanted!r}: {proof(browser)}") from error
-
-
-def script(browser: WebDriver, body: str, *arguments: object) -> Any:
-    """What an async function of the page gives; `args` are its arguments."""
-    wrapped = f"const args = [...arguments], done = args.pop(); (async () => {{ {body} }})().then(done, done);"
-    return browser.execute_async_script(wrapped, *arguments)  # type: ignore[no-untyped-call]
-
-
-def photograph(browser: WebDriver, path: Path) -> None:
-    overflow = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    assert browser.execute_script(overflow) <= 0  # type: ignore[no-untyped-call]
-    assert browser.save_screenshot(str(path))
-    assert cv2.imread(str(path)).std() > 10  # something is drawn
-
-
 def take_second(browser: WebDriver) -> None:
     Select(browser.find_element(By.ID, "model")).select_by_index(1)
     WebDriverWait(browser, SLOW_S).until(lambda _: "proved on" not in text(browser, "status"))
-
-
-def proof(browser: WebDriver) -> list[tuple[str, str | None]]:
-    lines = browser.find_elements(By.CSS_SELECTOR, "#proof li")
-    return [(line.text, line.get_attribute("data-ok")) for line in lines]
 
 
 def test_every_engine_proves_both_files(browser: WebDriver, server: PhoneServer, tmp_path: Path) -> None:

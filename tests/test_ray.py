@@ -15,6 +15,7 @@ import pytest
 
 from edgesdk import cli, verbs
 from edgesdk.errors import DataError, EngineError
+from edgesdk.grid import rayteam
 from edgesdk.grid.engine import Engine, LocalEngine, make_engine
 from edgesdk.grid.rayengine import check_version
 from edgesdk.grid.rayteam import RayTeam
@@ -28,6 +29,7 @@ from edgesdk_train.team import Team
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'edgesdk[ray]'")
 CPUS = os.cpu_count() or 1
+EPOCHS = 4
 SPECS = [ModelSpec(arch="convnet", width=width, res=32, classes=3) for width in (0.1, 0.2, 0.3, 0.4)]
 
 
@@ -155,6 +157,54 @@ def test_a_grid_is_chosen_from_alike(
     assert [item["val_top1"] for item in chosen["candidates"]] == [here.val_top1(spec)]
 
 
+def test_ctrl_c_is_one_sentence_and_the_local_engine_goes_on(cluster: None, photos: Path, tmp_path: Path) -> None:
+    """SIGINT to all that runs in the terminal, once a cell is there; that cell is not learned again."""
+    work = tmp_path / "work"
+    command = ["choose", str(photos), "--archs", "convnet", "--widths", "0.1,0.2,0.3", "--resolutions", "32"]
+    command += ["--precisions", "int8", "--epochs", "4", "--batch", "16", "--quick", "--work", str(work)]
+    command += ["-o", str(tmp_path / "best.tflite"), "--quiet"]
+    app = subprocess.Popen(
+        [sys.executable, "-m", "edgesdk.cli", *command, "--engine", "ray", "--cpus", str(2 * CPUS)],
+        env={**os.environ, "RAY_ADDRESS": ray.get_runtime_context().gcs_address},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not (done := list(work.glob("*.short.run/model.keras"))) and app.poll() is None:
+        time.sleep(0.05)
+    os.killpg(app.pid, signal.SIGINT)
+    said, errors = app.communicate(timeout=60)
+    assert errors == "edgesdk: stopped: the same command continues where it stopped\n"
+    assert (app.returncode, said) == (130, "")
+    assert not (tmp_path / "best.tflite").exists()
+    learned = {path: path.stat().st_mtime_ns for path in done}
+    assert cli.main(command) == 0
+    assert (tmp_path / "best.tflite").is_file()
+    assert len(list(work.glob("*.short.run/model.keras"))) == 3
+    assert learned == {path: path.stat().st_mtime_ns for path in done}
+
+
+def test_a_folder_of_weights_travels(engine: Engine, photos: Path, tmp_path: Path) -> None:
+    """Each cell is given the one file that it starts from."""
+    from edgesdk_train.models import build_model
+
+    spec = ModelSpec(arch="mobilenet_v1", width=0.25, res=32, classes=3)
+    (tmp_path / "shelf").mkdir()
+    for width in (0.25, 0.5):
+        model = build_model(ModelSpec(arch="mobilenet_v1", width=width, res=32, classes=7))
+        model.save_weights(tmp_path / "shelf" / f"{width:g}.h5")
+    runs = []
+    for name, used in (("here", LocalEngine()), ("there", engine)):
+        work = workshop(photos, tmp_path / name)
+        work.weights = str(tmp_path / "shelf")
+        assert list(used.run(Workshop.prepare, work, [spec])) == [spec]
+        folder = work.folder / f"{spec.name}.short.run"
+        runs.append((read_run(folder).source, losses(folder)))
+    assert runs[0][0].weights.startswith("0.25.h5 sha256:")
+    assert runs[0] == runs[1]
+
+
 def losses(folder: Path) -> list[list[float]]:
     rows = (folder / "history.csv").read_text().splitlines()[1:]
     return [[float(value) for value in row.split(",")[2:]] for row in rows]
@@ -162,17 +212,42 @@ def losses(folder: Path) -> list[list[float]]:
 
 def learned(shards: Path, folder: Path, team: RayTeam | None) -> Run:
     plain = Methods(augment="none")
-    return verbs.train(shards, arch="lenet", res=32, epochs=2, batch=16, methods=plain, team=team, out=folder)
+    return verbs.train(shards, arch="lenet", res=32, epochs=EPOCHS, batch=16, methods=plain, team=team, out=folder)
+
+
+def stopped_and_resumed(shards: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same through the command line, with Ctrl-C once an epoch has come back."""
+    command = ["train", str(shards), "--arch", "lenet", "--res", "32", "--epochs", str(EPOCHS), "--batch", "16"]
+    command += ["--augment", "none", "--engine", "ray", "--workers", "2", "--cpus", str(CPUS), "-o", str(folder)]
+    keep = rayteam._keep  # the one place where this process sees an epoch end
+
+    def stop(*about: Any) -> Any:
+        files = keep(*about)
+        if "history.csv" in files:
+            raise KeyboardInterrupt
+        return files
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rayteam, "POLL_S", 0.05)
+        patch.setattr(rayteam, "_keep", stop)
+        assert cli.main(command) == 130
+    assert 1 <= len(losses(folder)) < EPOCHS
+    assert cli.main(command) == 1  # it holds a run
+    assert cli.main([*command, "--resume"]) == 0
 
 
 def test_two_workers_learn_what_one_process_learns(
-    cluster: None, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: None, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each from its own shards; one process, given the same batches, has the same losses within a ten-thousandth."""
     from edgesdk_train import batches
 
     pack(photos, tmp_path / "shards", shard_bytes=60_000)
     two = learned(tmp_path / "shards", tmp_path / "two.run", RayTeam(workers=2, cpus=CPUS))
+    stopped_and_resumed(tmp_path / "shards", tmp_path / "again.run", monkeypatch)
+    said = capsys.readouterr().err
+    assert "edgesdk: stopped: continue with the same command and --resume\n" in said
+    assert "holds a run: continue it with --resume, or name another folder" in said
     deal = batches.deal
 
     def deal_as_two(*about: Any) -> list[Any]:
@@ -181,9 +256,10 @@ def test_two_workers_learn_what_one_process_learns(
 
     monkeypatch.setattr(batches, "deal", deal_as_two)
     one = learned(tmp_path / "shards", tmp_path / "one.run", None)
-    assert len(losses(tmp_path / "one.run")) == 2
-    for alone, together in zip(losses(tmp_path / "one.run"), losses(tmp_path / "two.run"), strict=True):
-        assert together == pytest.approx(alone, rel=1e-4)
+    assert len(losses(tmp_path / "one.run")) == EPOCHS
+    for name in ("two.run", "again.run"):
+        for alone, together in zip(losses(tmp_path / "one.run"), losses(tmp_path / name), strict=True):
+            assert together == pytest.approx(alone, rel=1e-4)
     assert one.top1 == pytest.approx(two.top1, abs=0.05)
     assert (tmp_path / "two.run/model.keras").is_file()
     assert not (tmp_path / "two.run/checkpoint.npz").exists()

@@ -1,9 +1,13 @@
 """Packed data sets: the same photos, splits and results as the folder's; damage is one sentence."""
 
+import hashlib
 import json
+import random
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +17,7 @@ from edgesdk.errors import DataError
 from edgesdk.photos import latepixels
 from edgesdk.photos.data import load_images, read_dataset, read_photos, split_dataset
 from edgesdk.photos.packing import Packed, pack
+from edgesdk.photos.photo import Span
 from edgesdk.preprocess import input_of
 from edgesdk.spec import ModelSpec
 
@@ -108,16 +113,135 @@ def test_damage_is_one_sentence(packed: Packed, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"shards\.csv is not the one that shards\.json names"):
         read_dataset(folder)
     manifest = json.loads((folder / "shards.json").read_text())
-    for change in ({"format": "other"}, {"shards": [manifest["shards"][0] | {"file": "../x"}]}, {"classes": 3}):
-        (folder / "shards.json").write_text(json.dumps(manifest | change))
-        with pytest.raises(DataError, match=r"shards\.json is damaged \(.*\): pack again"):
-            read_dataset(folder)
     for path in folder.glob("*.tfrecord"):
         path.unlink()
     (folder / "shards.json").write_text(json.dumps(manifest))
     (folder / "shards.csv").write_text(index)
     with pytest.raises(DataError, match="holds none of the"):
         read_dataset(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"format": "other"}, "format is 'other', expected 'edgesdk shards 1'"),
+        ({"classes": 3}, "manifest.classes is '3'"),
+        ({"classes": ["one"]}, "it has 1 classes and 0 synsets, expected at least 2"),
+        ({"classes": ["blue", "green", "\ud800"]}, "surrogates not allowed"),
+        ({"synsets": ["n01"]}, "it has 3 classes and 1 synsets"),
+        ({"fingerprint": "x"}, "the fingerprint or the index's sha256 is none"),
+        ({"shards": 2}, "a shard is named twice"),
+        ({"file": "../x"}, "'../x' is no shard's name, expected train-00000-of-00001.tfrecord or alike"),
+        ({"file": ".."}, "'..' is no shard's name"),
+        ({"file": "train-00000-of-00001.tfrecord\n"}, "is no shard's name"),
+        ({"file": f"train-{'0' * 5000}-of-00001.tfrecord"}, "is no shard's name"),
+        ({"file": "shards.csv"}, "'shards.csv' is no shard's name"),
+        ({"size_bytes": -1}, "has an impossible size"),
+        ({"photos": -1}, "has an impossible size, number of photos"),
+        ({"sha256": ""}, "number of photos or sha256"),
+    ],
+)
+def test_a_manifest_that_is_wrong(packed: Packed, tmp_path: Path, change: dict[str, Any], found: str) -> None:
+    manifest = json.loads((packed.path / "shards.json").read_text())
+    first = manifest["shards"][0]
+    if isinstance(change.get("shards"), int):
+        change = {"shards": [first] * change["shards"]}
+    elif change.keys() & first.keys():
+        change = {"shards": [first | change]}
+    (tmp_path / "shards.json").write_text(json.dumps(manifest | change))
+    with pytest.raises(DataError, match=rf"shards\.json is damaged \(.*{re.escape(found)}.*\): pack again") as caught:
+        read_dataset(tmp_path)
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "found"),
+    [
+        ("photo", "/etc/passwd", "is no name inside a folder"),
+        ("photo", "../../x.png", "is no name inside a folder"),
+        ("photo", "", "'' is no name inside a folder"),
+        ("label", "3", "has label 3 and split"),
+        ("label", "one", "invalid literal"),
+        ("split", "best", "split 'best'"),
+        ("shard", "-1", "lies in shard -1 of"),
+        ("shard", "99", "lies in shard 99 of"),
+        ("offset", "-1", "lies outside train-00000"),
+        ("size", "9" * 12, "lies outside train-00000"),
+        ("size", "9" * 5000, "Exceeds the limit"),
+        ("digest", "", "has a hash that is none"),
+        ("check", "", "has a hash that is none"),
+        ("check", "0", "has a hash that is none"),
+        ("whole", "yes", "or is neither whole nor not"),
+        ("whole", None, "row 1 has 8 columns, expected 9"),
+        ("check", None, "row 1 has 8 columns, expected 9"),
+        ("whole", "1,1", "row 1 has 10 columns, expected 9"),
+        ("photo", '"', "row 1 has 1 columns, expected 9"),
+        ("photo", "x" * 200_000, "field larger than field limit"),
+    ],
+)
+def test_an_index_that_is_wrong(packed: Packed, tmp_path: Path, column: str, value: str | None, found: str) -> None:
+    """Where the manifest names it all the same."""
+    shutil.copytree(packed.path, tmp_path / "shards")
+    lines = (tmp_path / "shards/shards.csv").read_text().splitlines()
+    place = lines[0].split(",").index(column)
+    cells = lines[1].split(",")
+    cells[place : place + 1] = [] if value is None else [value]
+    name_index(tmp_path / "shards", "\n".join([lines[0], ",".join(cells), *lines[2:], ""]))
+    with pytest.raises(DataError, match=rf"shards\.csv is damaged \(.*{found}.*\): pack again") as caught:
+        read_dataset(tmp_path / "shards")
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+
+
+def name_index(folder: Path, text: str) -> None:
+    """Write an index, and its hash into the manifest."""
+    (folder / "shards.csv").write_text(text)
+    manifest = json.loads((folder / "shards.json").read_text())
+    manifest["index_sha256"] = hashlib.sha256(text.encode()).hexdigest()
+    (folder / "shards.json").write_text(json.dumps(manifest))
+
+
+def test_an_index_of_other_columns_or_fewer_rows(packed: Packed, tmp_path: Path) -> None:
+    shutil.copytree(packed.path, tmp_path / "shards")
+    head, *lines = (tmp_path / "shards/shards.csv").read_text().splitlines(keepends=True)
+    for text, found in (
+        ("", "its columns are '', expected photo,label"),
+        ("photo,label\nx,1\n", "its columns are 'photo,label', expected photo,label,split"),
+        ("".join([head, *lines[:-1]]), "it has 120 rows for 121 photos"),
+        ("".join([head, *lines, lines[0]]), "it has 122 rows for 121 photos"),
+    ):
+        name_index(tmp_path / "shards", text)
+        with pytest.raises(DataError, match=rf"shards\.csv is damaged \({found}"):
+            read_dataset(tmp_path / "shards")
+
+
+def test_files_that_are_larger_than_memory_should_hold(
+    packed: Packed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = read_dataset(packed.path).photos[0]
+    assert isinstance(photo.content, Span)
+    with pytest.raises(DataError, match=r"the 268435457 bytes at \d+ of .*tfrecord are more than 256 MiB"):
+        replace(photo.content, size=2**28 + 1).read()
+    for name, limit in (("shards.csv", "LARGEST_INDEX_BYTES"), ("shards.json", "LARGEST_MANIFEST_BYTES")):
+        monkeypatch.setattr(f"edgesdk.photos.shards.{limit}", 2**10)
+        with pytest.raises(DataError, match=rf"cannot read .*{name}: it is larger than"):
+            read_dataset(packed.path)
+
+
+def test_a_damaged_shard_is_packed_again(mixed: Path, packed: Packed, tmp_path: Path) -> None:
+    """Whatever lies under its name: the record of 2^40 bytes, its length's checksum right, would end TensorFlow."""
+    folder = tmp_path / "shards"
+    shutil.copytree(packed.path, folder)
+    path = min(folder.glob("train-*"))
+    whole, chance = path.read_bytes(), random.Random(0)
+    huge = (2**40).to_bytes(8, "little") + bytes.fromhex("aa3d6be4")
+    damaged = [huge + whole[12:], b"", whole[:12], whole + whole, whole + bytes(16)]
+    for _ in range(8):
+        at = chance.randrange(len(whole))
+        damaged.append(whole[:at] + bytes([whole[at] ^ 1 << chance.randrange(8)]) + whole[at + 1 :])
+    for data in damaged:
+        path.write_bytes(data)
+        assert pack(mixed, folder, shard_bytes=60_000).kept == packed.shards - 1
+        assert path.read_bytes() == whole
 
 
 def test_each_worker_reads_its_own_shards(packed: Packed, tmp_path: Path) -> None:

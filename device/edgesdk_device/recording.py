@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -10,7 +10,7 @@ from typing import IO
 from edgesdk.codecs.stream import CHECK_BYTES, read_varint, unpack_head, write_varint
 from edgesdk.errors import StreamError, WriteError
 from edgesdk.preprocess import Pixels
-from edgesdk_device.cameras import open_source
+from edgesdk_device.cameras import CaptureOptions, open_source
 from edgesdk_device.codec import Codec
 from edgesdk_device.session import Receiver, Sender
 
@@ -49,6 +49,8 @@ def record(
     quality: int = 50,
     frames: int | None = None,
     events: Path | str | None = None,
+    capture: CaptureOptions | None = None,
+    live: Callable[[bytes], None] | None = None,
     backend: str = "auto",
     threads: int = 1,
 ) -> Iterator[Recorded]:
@@ -61,6 +63,8 @@ def record(
         codec: as in `Codec`; best one that learned this camera.
         out: the file.
         events: a file that gets one JSON object a line for each frame.
+        capture: how the source is opened.
+        live: is given each frame as a session of its own, which `replay` and the page read.
 
     Raises:
         ValueError: if frames is below 1 or the quality is none.
@@ -70,7 +74,7 @@ def record(
     if frames is not None and frames < 1:
         raise ValueError(f"frames is {frames}, expected at least 1")
     opened = Codec(codec, backend=backend, threads=threads)
-    source_of_frames = open_source(source)
+    source_of_frames = open_source(source, options=capture)
     try:
         file: IO[bytes] = Path(out).open("wb", buffering=0)  # noqa: SIM115 - closed where the frames end
         log = None if events is None else Path(events).open("ab", buffering=0)  # noqa: SIM115
@@ -92,7 +96,10 @@ def record(
                         sender = Sender(opened, height, width, quality=quality, number=int(time.time()) % 2**16)
                         _write(file, sender.start)
                     sent = sender.compress(frame.image)
-                    _write(file, write_varint(len(sent.data)) + sent.data)
+                    message = write_varint(len(sent.data)) + sent.data
+                    _write(file, message)
+                    if live is not None:
+                        live(sender.start + message)
                     age_ms = (time.monotonic() - frame.captured_at) * 1e3
                     one = Recorded(frame=frame.index, size_bytes=len(sent.data), activity=sent.activity, age_ms=age_ms)
                     if log is not None:

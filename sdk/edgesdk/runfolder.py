@@ -3,6 +3,7 @@
 run.json            spec, classes, preprocessing, settings, results
 model.keras         the trained network (legacy Keras), once learning is finished
 checkpoint.npz      where learning stands; gone when it is finished
+paused.keras        the best network so far, where learning was told to pause; gone when it is finished
 history.csv         one row an epoch, written after each
 tensorboard/        the same for TensorBoard, where it was asked for
 learning_curve.png, confusion.png, confusion.csv
@@ -24,6 +25,7 @@ from edgesdk.spec import ModelSpec
 
 RUN_FILE = "run.json"
 MODEL_FILE = "model.keras"
+PAUSED_FILE = "paused.keras"
 Transfer = Literal["auto", "head", "slice", "finetune", "scratch"]
 Mix = Literal["none", "mixup", "cutmix", "both"]
 Augment = Literal["standard", "rand", "none"]

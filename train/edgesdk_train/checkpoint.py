@@ -18,10 +18,11 @@ CHECKPOINT_FILE = "checkpoint.npz"
 
 
 def save_checkpoint(path: Path, state: Progress, weights: list[Any], best: list[Any], optimizer: Any) -> None:
-    """Write the state, the weights as they are, the best epoch's, and the optimizer's numbers."""
+    """Write the state, the weights and, once there was an epoch, those of the best one and the optimizer's numbers."""
     arrays = {f"weight_{i}": array for i, array in enumerate(weights)}
-    arrays |= {f"best_{i}": array for i, array in enumerate(best)}
-    arrays |= {f"optimizer_{i}": variable.numpy() for i, variable in enumerate(optimizer.variables)}
+    if state.history:
+        arrays |= {f"best_{i}": array for i, array in enumerate(best)}
+        arrays |= {f"optimizer_{i}": variable.numpy() for i, variable in enumerate(optimizer.variables)}
     buffer = io.BytesIO()
     np.savez(buffer, state=np.array(json.dumps(asdict(state))), **arrays)
     write_bytes(path, buffer.getvalue())
@@ -35,22 +36,46 @@ def load_checkpoint(path: Path, stage: Stage, model: Any, optimizer: Any) -> tup
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
-            data = json.loads(str(saved["state"]))
-            if (found := decode_value(Stage, data["stage"], "stage")) != stage:
-                raise RunError(f"{path} was made with other settings: {asdict(found)}, now {asdict(stage)}")
+            state = _progress(saved)
+            if state.stage is not None and state.stage != stage:
+                raise RunError(f"{path} was made with other settings: {asdict(state.stage)}, now {asdict(stage)}")
             weights = [saved[f"weight_{i}"] for i in range(len(model.weights))]
-            best = [saved[f"best_{i}"] for i in range(len(model.weights))]
             model.set_weights(weights)
+            if not state.history:
+                return state, weights
+            best = [saved[f"best_{i}"] for i in range(len(model.weights))]
             for i, variable in enumerate(optimizer.variables):
                 variable.assign(saved[f"optimizer_{i}"])
-        state = Progress(
-            history=tuple(Epoch(**row) for row in data["history"]),
-            best_loss=data["best_loss"],
-            stage=stage,
-            epochs=data["epochs"],
-            seconds=data["seconds"],
-        )
     except DAMAGED_ARRAYS as error:
-        reason = " ".join(str(error).split())[:200]
-        raise RunError(f"{path} is damaged ({reason}): delete it and start the run again") from error
+        raise _damaged(path, error) from error
     return state, best
+
+
+def read_progress(path: Path) -> Progress:
+    """The state alone.
+
+    Raises:
+        RunError: if it is damaged.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
+            return _progress(saved)
+    except DAMAGED_ARRAYS as error:
+        raise _damaged(path, error) from error
+
+
+def _progress(saved: Any) -> Progress:
+    data = json.loads(str(saved["state"]))
+    return Progress(
+        before=tuple(Epoch(**row) for row in data["before"]),
+        history=tuple(Epoch(**row) for row in data["history"]),
+        best_loss=data["best_loss"],
+        stage=decode_value(Stage, data["stage"], "stage"),
+        epochs=data["epochs"],
+        seconds=data["seconds"],
+    )
+
+
+def _damaged(path: Path, error: Exception) -> RunError:
+    reason = " ".join(str(error).split())[:200]
+    return RunError(f"{path} is damaged ({reason}): delete it and start the run again")

@@ -15,10 +15,10 @@ from edgesdk.photos.data import Dataset, Images, load_images, remark_colors, rem
 from edgesdk.photos.photo import Span
 from edgesdk.preprocess import ImageInput
 from edgesdk.progress import remark
-from edgesdk.runfolder import MODEL_FILE, Learning, Run, read_run, refuse_second, require_same, write_run
+from edgesdk.runfolder import MODEL_FILE, PAUSED_FILE, Learning, Run, read_run, refuse_second, require_same, write_run
 from edgesdk.spec import ModelSpec
 from edgesdk_train.cases import choose_case
-from edgesdk_train.checkpoint import CHECKPOINT_FILE
+from edgesdk_train.checkpoint import CHECKPOINT_FILE, read_progress
 from edgesdk_train.depths import cut_after
 from edgesdk_train.judge import evaluator
 from edgesdk_train.logs import EpochLog, write_csv
@@ -106,6 +106,7 @@ def learn(
     teacher: Any = None,
     team: Team = ALONE,
     tensorboard: bool = False,
+    until: int | None = None,
     resume: bool = False,
     quiet: bool = False,
 ) -> Run:
@@ -126,11 +127,13 @@ def learn(
         teacher: the network in the run folder `learning.teacher`.
         team: with whom: all of them call this alike, each with a folder of its own.
         tensorboard: write a log for TensorBoard, too, into the folder.
+        until: the epoch of fine-tuning or of learning from scratch to pause after, 0 for the head alone. The network so
+            far is left beside; resumed, it learns on as if it had never paused. None for no pause.
         resume: continue what was interrupted there.
         quiet: no progress bar.
 
     Returns:
-        The finished run, also written to the folder.
+        The finished run, also written to the folder; one that paused is not finished.
 
     Raises:
         RunError: if the folder holds another run, or one of other settings to resume.
@@ -161,11 +164,12 @@ def learn(
         measured=measured,
     )
     found = _open_folder(folder, planned, resume=resume)
-    if found.finished:
+    if found.finished or (until is not None and _paused(folder, until)):
         return found
 
     if lesson is None:
-        lesson = _prepare(dataset, spec, image_input, pretrained, wider, learning, team, quiet=quiet)
+        resumes = resume and (folder / CHECKPOINT_FILE).is_file()
+        lesson = _prepare(dataset, spec, image_input, pretrained, wider, learning, team, resumes=resumes, quiet=quiet)
     model, parts = lesson.model, lesson.parts
     if learning.transfer == "slice":
         model = cut_after(model, learning.cut)
@@ -180,15 +184,19 @@ def learn(
         teacher=teacher,
         team=team,
         budget_s=max(1.0, learning.budget_s - (time.monotonic() - start)) if learning.budget_s else None,
+        until=until,
         resume=resume,
         quiet=quiet,
         after_epoch=EpochLog(folder, tensorboard=tensorboard).write,
     )
+    write_csv(folder, history)  # of a new last layer alone, no epoch was logged
+    if until is not None and learning.transfer in ("finetune", "scratch") and until < (learning.epochs or 0):
+        save_model(model, folder / PAUSED_FILE)
+        return planned
     answers = _answer_together(model, parts["test"], image_input, team)
     top1 = float((answers == parts["test"].labels).mean())
     from edgesdk_train import plots  # matplotlib is slow to import and needed only now
 
-    write_csv(folder, history)  # of a new last layer alone, no epoch was logged
     plots.draw_history(folder, history)
     pairs = plots.write_confusions(folder, dataset.classes, parts["test"].labels, answers)
     save_model(model, folder / MODEL_FILE)
@@ -201,7 +209,8 @@ def learn(
         skipped=tuple(map(str, lesson.skipped)),
     )
     write_run(folder, run)
-    (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+    for name in (CHECKPOINT_FILE, PAUSED_FILE):
+        (folder / name).unlink(missing_ok=True)
     return run
 
 
@@ -232,6 +241,7 @@ def _prepare(
     learning: Learning,
     team: Team,
     *,
+    resumes: bool = False,  # whatever weights it gets, a checkpoint replaces them
     quiet: bool,
 ) -> _Lesson:
     import tf_keras as keras
@@ -247,7 +257,7 @@ def _prepare(
         parts[split] = load_images(photos, image_input, late=team.count > 1 and shards, quiet=quiet)
     skipped = tuple(path for part in parts.values() for path in part.skipped)
     remark_skipped(skipped, quiet=quiet)
-    if pretrained is not None and wider is not None:
+    if pretrained is not None and wider is not None and not resumes:
         remark(
             f"no weights of width {spec.width:g}: taking the most important channels of {pretrained.name.split()[0]}, "
             f"width {wider.width:.3g}",
@@ -314,6 +324,12 @@ def _begun(folder: Path) -> Run | None:
     """The run that the folder holds."""
     begun = (folder / MODEL_FILE).exists() or (folder / CHECKPOINT_FILE).exists()
     return read_run(folder) if begun else None
+
+
+def _paused(folder: Path, until: int) -> bool:
+    """Whether learning paused after that epoch or a later one, and left its network."""
+    there = (folder / PAUSED_FILE).is_file() and (folder / CHECKPOINT_FILE).is_file()
+    return there and len(read_progress(folder / CHECKPOINT_FILE).history) >= until
 
 
 def refuse_taken(folder: Path, *, resume: bool) -> None:

@@ -1,7 +1,7 @@
 """Learning, epoch after epoch, from a checkpoint that any kill leaves whole."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +33,9 @@ def run_stage(
     objective: Objective | None = None,
     judged: Any = None,
     team: Team = ALONE,
+    before: Sequence[Epoch] = (),
     start_loss: float = float("inf"),
+    until: int | None = None,
     budget_s: float | None = None,
     resume: bool = False,
     quiet: bool = True,
@@ -50,7 +52,9 @@ def run_stage(
     Args:
         judged: the same network, made for this process alone, to judge the weights with; `model` if None.
         team: with whom; only the first of them keeps a checkpoint.
+        before: the rows of what was learned before, which a checkpoint keeps from the start.
         start_loss: the validation loss of the weights that come in; no epoch above it is ever kept.
+        until: the epoch to pause after, 0 before the first; None for none. Resumed, it goes on from there.
         budget_s: seconds to learn in. The first epoch's time says how many there will be, and the learning rate falls
             to zero in the last of these.
         after_step: called after each step of the optimizer: pruning masks its weights there.
@@ -65,11 +69,13 @@ def run_stage(
     optimizer = make_optimizer(stage, rate)
     optimizer.build(model.trainable_variables)
     best = model.get_weights()
-    state = Progress(stage=stage, best_loss=start_loss, epochs=stage.epochs)
+    state = Progress(before=tuple(before), stage=stage, best_loss=start_loss, epochs=stage.epochs)
     path = folder / CHECKPOINT_FILE
     if resume and path.is_file():
         state, best = load_checkpoint(path, stage, model, optimizer)
         rate.plan(state.epochs)
+    elif before and team.index == 0:
+        save_checkpoint(path, state, best, best, optimizer)
     step = train_step(model, optimizer, image_input, objective or cross_entropy(model), members=team.count)
     measure = evaluator(judged or model, image_input) if objective is None else judge(objective, classes, image_input)
 
@@ -79,7 +85,7 @@ def run_stage(
         ThreadPoolExecutor(1) as ahead,
     ):
         advance(done * steps, "")
-        for epoch in range(done, stage.epochs):
+        for epoch in range(done, stage.epochs if until is None else min(until, stage.epochs)):
             if epoch >= state.epochs or state.stalled(stage.patience):
                 break
             start = time.monotonic()

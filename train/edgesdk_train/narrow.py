@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import tf_keras as keras
 
 from edgesdk.errors import WeightsError
 from edgesdk.preprocess import ImageInput, Pixels
@@ -12,10 +13,10 @@ from edgesdk.spec import ModelSpec
 from edgesdk_train.cut import Ids, cut, trace_channels
 from edgesdk_train.models import outline_model
 from edgesdk_train.reconstruct import draw_photos, measure_readers, refit, removable_groups, removal_steps
-from edgesdk_train.weights import Pretrained, head_classes, match_layers
+from edgesdk_train.weights import Pretrained, head_classes, match_layers, same_depth
 
 STEP = 8  # channels
-_outline = cache(outline_model)  # a folder of weights asks for the same ones again and again
+_built = cache(outline_model)  # a folder of weights asks for the same ones again and again
 
 
 def wider_spec(spec: ModelSpec, pretrained: Pretrained) -> ModelSpec | None:
@@ -26,7 +27,10 @@ def wider_spec(spec: ModelSpec, pretrained: Pretrained) -> ModelSpec | None:
     """
     if fits(spec, pretrained):
         return None
-    whole = [layer for layer in _outline(replace(spec, width=1.0)).layers if layer.weights]
+    outline = _outline(replace(spec, width=1.0))
+    if not same_depth(outline, pretrained):
+        return None
+    whole = [layer for layer in outline.layers if layer.weights]
     channels = [
         (arrays[0].shape[-1], layer.weights[0].shape[-1])
         for layer, (_, arrays) in zip(whole, pretrained.layers, strict=False)
@@ -46,6 +50,13 @@ def fits(spec: ModelSpec, pretrained: Pretrained) -> bool:
     except WeightsError:
         return False
     return True
+
+
+def _outline(spec: ModelSpec) -> Any:
+    """A network of the weights of `spec` in shape: one for all resolutions where it averages over the picture."""
+    anywhere = _built(replace(spec, res=224))
+    pools = any(isinstance(layer, keras.layers.GlobalAveragePooling2D) for layer in anywhere.layers)
+    return anywhere if pools else _built(spec)
 
 
 def narrow(wider: Any, target: Any, pixels: Pixels, image_input: ImageInput, *, seed: int) -> None:

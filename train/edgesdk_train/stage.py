@@ -49,10 +49,12 @@ class Progress:
     """Where a stage stands: what a checkpoint holds beside the weights.
 
     Attributes:
+        before: rows of what was learned before the stage, whose weights it starts from.
         epochs: how many there will be: the stage's, or as many as its time allows.
         seconds: spent so far, over all resumes.
     """
 
+    before: tuple[Epoch, ...] = ()
     history: tuple[Epoch, ...] = ()
     best_loss: float = float("inf")
     stage: Stage | None = None

@@ -8,6 +8,7 @@ from typing import Any
 from edgesdk.photos.data import Images
 from edgesdk.preprocess import ImageInput
 from edgesdk.runfolder import Learning
+from edgesdk_train.checkpoint import CHECKPOINT_FILE, read_progress
 from edgesdk_train.devices import all_devices, copy_for_learning
 from edgesdk_train.distill import follow
 from edgesdk_train.loop import run_stage
@@ -37,6 +38,7 @@ def run_stages(
     teacher: Any = None,
     team: Team = ALONE,
     budget_s: float | None = None,
+    until: int | None = None,
     resume: bool = False,
     quiet: bool = True,
     after_epoch: Callable[[Sequence[Epoch]], None] | None = None,
@@ -47,16 +49,21 @@ def run_stages(
         teacher: a network of the same classes whose answers are learned too, in place of auxiliary classifiers.
         team: with whom; none of them follows a teacher or learns auxiliary classifiers.
         budget_s: seconds to learn in.
+        until: the epoch to pause after, 0 for the head alone; None to go on to the end.
         after_epoch: called with the rows so far.
     """
     history: list[Epoch] = []
     start_loss = float("inf")
     if learning.transfer != "scratch":
         freeze_batchnorm(model)
-        head = train_head(model, train, val, image_input, seed=learning.seed, flip=learning.flip)
-        history.append(Epoch(stage="head", epoch=1, **asdict(head)))
-        # The head's loss is the labels' alone: no measure of what a teacher's answers are learned by.
-        start_loss = head.val_loss if teacher is None else start_loss
+        path = folder / CHECKPOINT_FILE
+        if resume and path.is_file():  # it holds the head, too
+            history += read_progress(path).before
+        else:
+            head = train_head(model, train, val, image_input, seed=learning.seed, flip=learning.flip)
+            history.append(Epoch(stage="head", epoch=1, **asdict(head)))
+            # The head's loss is the labels' alone: no measure of what a teacher's answers are learned by.
+            start_loss = head.val_loss if teacher is None else start_loss
     if learning.transfer in ("head", "slice"):
         return history
     assert learning.epochs is not None
@@ -96,7 +103,9 @@ def run_stages(
             objective=objective,
             judged=whole if team.count > 1 else None,
             team=team,
+            before=history,
             start_loss=start_loss,
+            until=until,
             budget_s=budget_s,
             resume=resume,
             quiet=quiet,

@@ -229,8 +229,8 @@ def match_layers(model: Any, pretrained: Pretrained) -> tuple[list[tuple[Any, Ar
     """
     layers = [layer for layer in model.layers if layer.weights]
     given = list(pretrained.layers)
-    headless = {len(layers) - 1, _body_length(layers)}
-    if len(given) not in {len(layers)} | headless:
+    if not same_depth(model, pretrained):
+        headless = {len(layers) - 1, _body_length(layers)}
         raise WeightsError(
             f"{pretrained.name} has {len(given)} layers with weights, {model.name} has {len(layers)} "
             f"({' or '.join(map(str, sorted(headless)))} without a head): it belongs to another network"
@@ -246,6 +246,12 @@ def match_layers(model: Any, pretrained: Pretrained) -> tuple[list[tuple[Any, Ar
                 f"network has {shapes}: is it of another width, resolution or architecture?"
             )
     return [(layer, arrays) for layer, (_, arrays) in zip(body, fitted, strict=False)], with_head
+
+
+def same_depth(model: Any, pretrained: Pretrained) -> bool:
+    """Whether the file has as many layers with weights as the model, with or without a head."""
+    layers = [layer for layer in model.layers if layer.weights]
+    return len(pretrained.layers) in (len(layers), len(layers) - 1, _body_length(layers))
 
 
 def _body_length(layers: list[Any]) -> int:

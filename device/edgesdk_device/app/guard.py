@@ -33,13 +33,15 @@ class Guard:
     Args:
         host: that the server is bound to.
         token: to ask for elsewhere than on loopback; a random one if None.
+        secure: whether the server speaks HTTPS.
 
     Attributes:
         token: "" on loopback.
     """
 
-    def __init__(self, host: str, port: int, token: str | None = None) -> None:
+    def __init__(self, host: str, port: int, token: str | None = None, *, secure: bool = False) -> None:
         self.token = "" if host in LOOPBACK else token or secrets.token_urlsafe(16)
+        self._secure = secure
         self._cookie = f"edgesdk_{port}"  # a browser sends the cookies of a host to all its ports
 
     @web.middleware
@@ -56,7 +58,12 @@ class Guard:
         if request.path != "/":
             return await handler(request)
         entered = web.HTTPSeeOther("/")
-        entered.set_cookie(self._cookie, self.token, httponly=True, samesite="Strict", max_age=30 * 24 * 3600)
+        # A QR code is followed from another app, and Strict would hold the cookie back just then.
+        same_site = "Lax" if self._secure else "Strict"
+        month_s = 30 * 24 * 3600
+        entered.set_cookie(
+            self._cookie, self.token, httponly=True, secure=self._secure, samesite=same_site, max_age=month_s
+        )
         raise entered
 
     def _equal(self, given: str) -> bool:

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
-from typing import Any
 
 from edgesdk.errors import EdgeSDKError, MissingPackageError
 from edgesdk_device.app.background import Background
@@ -26,10 +25,10 @@ from edgesdk_device.app.seen import Seen
 from edgesdk_device.app.settings import AppSettings, parse_address
 
 try:
-    from aiohttp import WSCloseCode, web
+    from aiohttp import web
 
     from edgesdk_device.app.guard import Guard, add_headers
-    from edgesdk_device.app.viewers import Viewer
+    from edgesdk_device.app.viewers import HEARTBEAT_S, Audience
 except ImportError as missing:
     raise MissingPackageError("aiohttp", "app", "the web page") from missing
 
@@ -40,7 +39,6 @@ PAGE = {"/": "index.html"} | {f"/{name}": name for name in ("theme.css", "page.c
 TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 RECENT = 50
 LARGEST_REQUEST = 4096
-HEARTBEAT_S = 15.0
 SPARE_CONNECTIONS = 64
 TOKEN_VARIABLE = "EDGESDK_TOKEN"
 
@@ -48,7 +46,7 @@ TOKEN_VARIABLE = "EDGESDK_TOKEN"
 class PageServer:
     """Serves the page until it is closed.
 
-    A frame that nobody waits for costs the app one assignment; otherwise it is encoded once, here, for all viewers.
+    A frame is encoded here, once for all viewers, and only where one waits for it.
 
     Args:
         settings: `serve`, `viewers`, `collect` and the region that is drawn.
@@ -74,23 +72,16 @@ class PageServer:
         self.address = f"http://{reachable(host)}:{port}/{token}"
         self._settings, self._labels, self._model, self._tell = settings, list(labels), model, tell
         self._meter, self._facts = Meter(), Facts()
-        self._newest: tuple[int, Seen | None] = (0, None)
-        self._encoded: tuple[int, bytes] = (0, b"")
         self._events: deque[dict[str, object]] = deque(maxlen=RECENT)
-        self._viewers: set[Viewer] = set()
-        self._wanted = False
         self._saving = ThreadPoolExecutor(1, "edgesdk save")  # a memory card's sync must not hold up the page
-        self._fresh = asyncio.Event()
         self._beside = Background("edgesdk page")
+        self._audience = Audience(self._beside, settings.viewers, self._message)
         self._beside.start(self._serve(listening))
 
     def take(self, seen: Seen) -> None:
         """Make this the newest frame."""
         self._meter.add(time.monotonic(), seen.answer.age_ms)
-        self._newest = (self._newest[0] + 1, seen)
-        if self._wanted:
-            self._wanted = False
-            self._beside.loop.call_soon_threadsafe(self._fresh.set)
+        self._audience.take(seen)
 
     def tell(self, event: Event) -> None:
         """Show an event on every page."""
@@ -113,36 +104,17 @@ class PageServer:
         assert server is not None
         self._door = Door(listening, server, self._settings.viewers + SPARE_CONNECTIONS)
         self._beside.ready()
-        tasks = asyncio.create_task(self._pump()), asyncio.create_task(self._door.serve())
+        tasks = asyncio.create_task(self._audience.pump()), asyncio.create_task(self._door.serve())
         await self._beside.over.wait()
         for task in tasks:
             task.cancel()
         listening.close()
-        await asyncio.gather(*(viewer.leave("edgesdk stopped") for viewer in self._viewers))
+        await self._audience.leave()
         await runner.cleanup()
-
-    async def _pump(self) -> None:
-        """Give the newest frame to every viewer that wants one, whenever there is one."""
-        while True:
-            await self._fresh.wait()
-            self._fresh.clear()
-            self._wanted = True  # said before looking, so that a frame that comes meanwhile is not missed
-            number, seen = self._newest
-            behind = [viewer for viewer in self._viewers if viewer.credit > 0 and viewer.sent < number]
-            if seen is not None and behind:
-                if self._encoded[0] != number:
-                    facts = self._facts.of(seen, self._meter.pace(time.monotonic()))
-                    self._encoded = (number, frame_message(facts, small_jpeg(seen.answer.frame.image)))
-                for viewer in behind:
-                    viewer.give(number, self._encoded[1])
-            self._wanted = any(viewer.credit > 0 for viewer in self._viewers)
-            if self._wanted and self._newest[0] != number:
-                self._fresh.set()
 
     def _note(self, event: dict[str, object]) -> None:
         self._events.append(event)
-        for viewer in self._viewers:
-            viewer.note(json.dumps(event, ensure_ascii=False))
+        self._audience.note(json.dumps(event, ensure_ascii=False))
 
     async def _page(self, request: web.Request) -> web.Response:
         name = PAGE[request.path]
@@ -150,25 +122,10 @@ class PageServer:
         return web.Response(body=content, content_type=TYPES[name.rpartition(".")[2]], charset="utf-8")
 
     async def _live(self, request: web.Request) -> web.StreamResponse:
-        line = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=1024, compress=False)
-        await line.prepare(request)
-        if len(self._viewers) >= self._settings.viewers:
-            reason = f"{len(self._viewers)} are watching already"
-            await line.close(code=WSCloseCode.TRY_AGAIN_LATER, message=reason.encode())
-            return line
-        self._door.stay(request.protocol)
-        viewer = Viewer(line)
-        self._viewers.add(viewer)
-        viewer.note(json.dumps(self._hello(), ensure_ascii=False))
-        self._fresh.set()
-        try:
-            await viewer.serve(self._fresh)
-        finally:
-            self._viewers.discard(viewer)
-        return line
+        return await self._audience.welcome(request, self._door, self._hello)
 
-    def _hello(self) -> dict[str, Any]:
-        return {
+    def _hello(self) -> str:
+        hello = {
             "event": "hello",
             "model": self._model,
             "labels": self._labels,
@@ -176,13 +133,19 @@ class PageServer:
             "collect": self._settings.collect is not None,
             "events": list(self._events),
         }
+        return json.dumps(hello, ensure_ascii=False)
+
+    def _message(self, seen: Seen) -> bytes:
+        return frame_message(
+            self._facts.of(seen, self._meter.pace(time.monotonic())), small_jpeg(seen.answer.frame.image)
+        )
 
     async def _state(self, _: web.Request) -> web.Response:
-        facts = self._facts.of(self._newest[1], self._meter.pace(time.monotonic()))
-        return web.json_response({"model": self._model, "viewers": len(self._viewers), **facts})
+        facts = self._facts.of(self._audience.newest[1], self._meter.pace(time.monotonic()))
+        return web.json_response({"model": self._model, "viewers": len(self._audience.viewers), **facts})
 
     async def _frame(self, _: web.Request) -> web.Response:
-        seen = self._newest[1]
+        seen = self._audience.newest[1]
         if seen is None:
             raise web.HTTPServiceUnavailable(text="No frame came yet.\n")
         return web.Response(body=small_jpeg(seen.answer.frame.image), content_type="image/jpeg")
@@ -195,7 +158,7 @@ class PageServer:
             return _refusal(400, 'expected {"label": "..."}')
         except ValueError as error:
             return _refusal(400, str(error))
-        seen = self._newest[1]
+        seen = self._audience.newest[1]
         if self._settings.collect is None or seen is None:
             return _refusal(409, "no frame came yet" if seen is None else "start edgesdk run with --collect DIR")
         try:

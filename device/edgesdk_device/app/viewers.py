@@ -3,9 +3,16 @@
 import asyncio
 import contextlib
 from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from edgesdk_device.app.background import Background
+from edgesdk_device.app.door import Door
+
+Frame = TypeVar("Frame")
+HEARTBEAT_S = 15.0
 CREDIT = 2  # frames on their way to one viewer: one is drawn while the next travels
 STUCK_S = 10.0
 NOTES = 50
@@ -29,7 +36,7 @@ class Viewer:
 
     def give(self, number: int, picture: bytes) -> None:
         """Send this frame next; it takes the place of one that did not leave yet."""
-        self.credit -= 1
+        self.credit -= self._picture is None  # what never left takes no more of it
         self.sent = number
         self._picture = picture
         self._wake.set()
@@ -68,3 +75,79 @@ class Viewer:
                     await asyncio.wait_for(self._socket.send_bytes(picture), STUCK_S)
         except (TimeoutError, ConnectionError):  # it does not read, or it is gone
             await self._socket.close()
+
+
+class Audience(Generic[Frame]):
+    """All open pages of a server. A frame that nobody waits for costs who brings it one assignment.
+
+    Args:
+        beside: where the server runs.
+        most: how many may watch at once.
+        encode: makes a message of a frame, once for everybody; called by the server.
+
+    Attributes:
+        newest: the newest frame and its number, from 1 on.
+        viewers: who watches.
+    """
+
+    def __init__(self, beside: Background, most: int, encode: Callable[[Frame], bytes]) -> None:
+        self.newest: tuple[int, Frame | None] = (0, None)
+        self.viewers: set[Viewer] = set()
+        self._beside, self._most, self._encode = beside, most, encode
+        self._encoded: tuple[int, bytes] = (0, b"")
+        self._fresh, self._wanted = asyncio.Event(), False
+
+    def take(self, frame: Frame) -> None:
+        """Make this the newest frame; from any thread."""
+        self.newest = (self.newest[0] + 1, frame)
+        if self._wanted:
+            self._wanted = False
+            self._beside.loop.call_soon_threadsafe(self._fresh.set)
+
+    async def pump(self) -> None:
+        """Give the newest frame to every viewer that wants one, whenever there is one."""
+        while True:
+            await self._fresh.wait()
+            self._fresh.clear()
+            self._wanted = True  # said before looking, so that a frame that comes meanwhile is not missed
+            number, frame = self.newest
+            behind = [viewer for viewer in self.viewers if viewer.credit > 0 and viewer.sent < number]
+            if frame is not None and behind:
+                if self._encoded[0] != number:
+                    self._encoded = (number, self._encode(frame))
+                for viewer in behind:
+                    viewer.give(number, self._encoded[1])
+            self._wanted = any(viewer.credit > 0 for viewer in self.viewers)
+            if self._wanted and self.newest[0] != number:
+                self._fresh.set()
+
+    async def welcome(
+        self, request: web.Request, door: Door, hello: Callable[[], str] | None = None
+    ) -> web.StreamResponse:
+        """Let a page watch until it leaves, with a first text; where there is no room, say so."""
+        line = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=1024, compress=False)
+        await line.prepare(request)
+        if len(self.viewers) >= self._most:
+            reason = f"{len(self.viewers)} are watching already"
+            await line.close(code=WSCloseCode.TRY_AGAIN_LATER, message=reason.encode())
+            return line
+        door.stay(request.protocol)
+        viewer = Viewer(line)
+        self.viewers.add(viewer)
+        if hello is not None:
+            viewer.note(hello())
+        self._fresh.set()
+        try:
+            await viewer.serve(self._fresh)
+        finally:
+            self.viewers.discard(viewer)
+        return line
+
+    def note(self, text: str) -> None:
+        """Send a text to everybody."""
+        for viewer in self.viewers:
+            viewer.note(text)
+
+    async def leave(self) -> None:
+        """Say goodbye to everybody."""
+        await asyncio.gather(*(viewer.leave("edgesdk stopped") for viewer in self.viewers))

@@ -22,27 +22,17 @@ from edgesdk_device.app.settings import parse_address
 from edgesdk_device.web import litertjs
 from edgesdk_device.web.certificate import make_context
 from edgesdk_device.web.posted import BACKENDS, Posted
-from edgesdk_device.web.site import describe, page_files, read_models
+from edgesdk_device.web.site import describe, read_models
 
 try:
     from aiohttp import web
 
     from edgesdk_device.app.server import LOG
     from edgesdk_device.web.gate import Gate, add_headers
+    from edgesdk_device.web.routes import page_routes
 except ImportError as missing:
     raise MissingPackageError("aiohttp", "phone", "the phone's page") from missing
 
-TYPES = {
-    ".html": "text/html",
-    ".css": "text/css",
-    ".js": "text/javascript",
-    ".svg": "image/svg+xml",
-    ".png": "image/png",
-    ".json": "application/json",
-    ".webmanifest": "application/manifest+json",
-    ".wasm": "application/wasm",
-    ".tflite": "application/octet-stream",
-}
 LARGEST_POST = 8 * 2**20
 LARGEST_SIDE = 4096
 MOST_CONNECTIONS = 128
@@ -109,7 +99,6 @@ class PhoneServer:
         self._models = read_models(paths)
         self._runtime = litertjs.find_litertjs(archives)
         self._collect, self._task = collect, task
-        self._page = page_files()
         host, port = parse_address(address if ":" in address else f"0.0.0.0:{address}")
         context = make_context(reachable(host))
         listening = listen(host, port)
@@ -157,10 +146,9 @@ class PhoneServer:
     async def _serve(self, listening: socket.socket, context: ssl.SSLContext) -> None:
         app = web.Application(middlewares=[self._gate.middleware], client_max_size=LARGEST_POST)
         app.on_response_prepare.extend([add_headers, self._stay])
-        app.add_routes([web.get("/", self._file), web.get("/site.json", self._site)])
-        app.add_routes([web.get(f"/{name}", self._file) for name in self._page])
-        app.add_routes([web.get(f"/models/{index}.tflite", self._model) for index in range(len(self._models))])
-        app.add_routes([web.get(f"/litertjs/{name}", self._litertjs) for name in litertjs.NAMES])
+        task = None if self._task is None else vars(self._task)
+        told = describe(self._models, {"collect": self._collect is not None, "task": task})
+        app.add_routes(page_routes(self._models, self._runtime, told))
         app.add_routes([web.post("/measured", self._measured), web.post("/save", self._save)])
         app.add_routes([web.post("/alive", self._alive), web.post("/done", self._done)])
         runner = web.AppRunner(app, access_log=None, logger=LOG, shutdown_timeout=1.0)
@@ -178,24 +166,6 @@ class PhoneServer:
     async def _stay(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
         if response.status < 400:  # who holds a token may keep the connection
             self._door.stay(request.protocol)
-
-    async def _file(self, request: web.Request) -> web.Response:
-        name = request.path.removeprefix("/") or "index.html"
-        return web.Response(body=self._page[name], content_type=TYPES[Path(name).suffix], charset="utf-8")
-
-    async def _site(self, _: web.Request) -> web.Response:
-        task = None if self._task is None else vars(self._task)
-        return web.json_response(describe(self._models, {"collect": self._collect is not None, "task": task}))
-
-    async def _model(self, request: web.Request) -> web.StreamResponse:
-        model = self._models[int(Path(request.path).stem)]
-        return web.FileResponse(model.path, headers={"Content-Type": TYPES[".tflite"]})
-
-    async def _litertjs(self, request: web.Request) -> web.StreamResponse:
-        name = Path(request.path).name
-        # A year: the address of another version is another one's page, and a reload should not take 10 MB again.
-        headers = {"Content-Type": TYPES[Path(name).suffix], "Cache-Control": "private, max-age=31536000"}
-        return web.FileResponse(self._runtime / name, headers=headers)
 
     async def _measured(self, request: web.Request) -> web.Response:
         phone = self._gate.phone(request)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from edgesdk import __version__, modelfile
 from edgesdk.atomic import make_folder
 from edgesdk.errors import WriteError
 from edgesdk.modelfile import ModelFile
+from edgesdk_device.codec import DECODER_FILE, find_codec, shipped_codecs
 from edgesdk_device.web import litertjs
 
 PAGE_POLICY = (
@@ -21,23 +23,28 @@ PAGE_POLICY = (
 )
 SITE_FILE = "site.json"
 SHARED = ("theme.css", "icon.svg")  # with the camera's page
+COMMENT = re.compile(rb"^[ \t]*(?://.*|/\*\*(?:(?!\*/)[\s\S])*\*/[ \t]*)\n", re.MULTILINE)
+INDENT = re.compile(rb"^[ \t]+", re.MULTILINE)
 MARK = "index.html"  # a folder that holds it, and SITE_FILE, was made by us
 
 
 def page_files() -> dict[str, bytes]:
-    """The page's own files by name, without the runtime and the models."""
+    """The page's own files by name, without the runtime and the models; scripts without comments and indents."""
     own, cameras = files("edgesdk_device.web") / "page", files("edgesdk_device.app") / "page"
     items = [item for item in own.iterdir() if item.is_file()] + [cameras / name for name in SHARED]
-    return {item.name: item.read_bytes() for item in items}
+    return {item.name: _lean(item.read_bytes()) if item.name.endswith(".js") else item.read_bytes() for item in items}
 
 
 def read_models(paths: Sequence[Path | str]) -> list[ModelFile]:
     """The files that a page shows.
 
+    Args:
+        paths: of files; a codec's folder or name stands for its decoder.
+
     Raises:
         ModelFileError: if one is missing, damaged or carries no contract.
     """
-    models = [modelfile.read(path) for path in paths]
+    models = [modelfile.read(_decoder_of(path)) for path in paths]
     for model in models:
         model.required_contract()
     return models
@@ -50,7 +57,7 @@ def describe(models: Sequence[ModelFile], workstation: dict[str, object] | None)
         "litertjs": litertjs.VERSION,
         "workstation": workstation,
         "models": [
-            {"name": model.path.stem, "url": f"models/{index}.tflite", "size_bytes": model.path.stat().st_size}
+            {"name": _name_of(model), "url": f"models/{index}.tflite", "size_bytes": model.path.stat().st_size}
             for index, model in enumerate(models)
         ],
     }
@@ -85,6 +92,21 @@ def build_site(paths: Sequence[Path | str], out: Path | str, *, archives: Path |
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return out
+
+
+def _lean(script: bytes) -> bytes:
+    """Without the lines that are comments, and without indents: a phone reads neither."""
+    return INDENT.sub(b"", COMMENT.sub(b"", script))
+
+
+def _decoder_of(path: Path | str) -> Path:
+    known = not Path(path).exists() and str(path) in shipped_codecs()
+    return find_codec(path) / DECODER_FILE if known or Path(path).is_dir() else Path(path)
+
+
+def _name_of(model: ModelFile) -> str:
+    """What a user calls it: every codec's decoder has the same file name."""
+    return model.path.parent.stem if model.path.name == DECODER_FILE else model.path.stem
 
 
 def _holds_something(path: Path) -> bool:

@@ -1,13 +1,19 @@
 """`edgesdk compress`, `edgesdk decompress`, and what `edgesdk train` says of a codec."""
 
 import argparse
+import contextlib
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgesdk.commands.options import Add
+from edgesdk.commands.phone import show_page
 from edgesdk.commands.printing import print_json
 from edgesdk.progress import remark
+
+if TYPE_CHECKING:
+    from edgesdk_device.app import AppSettings
 
 
 def add_commands(add: Add) -> None:
@@ -36,31 +42,44 @@ def add_training(command: argparse.ArgumentParser) -> None:
 def add_recording(command: argparse.ArgumentParser) -> None:
     """What `edgesdk run` takes for a codec beside its other options."""
     command.add_argument(
-        "--compress", type=Path, metavar="OUT", help="FILE is a codec: write its session of the source"
+        "--compress",
+        type=Path,
+        metavar="OUT",
+        help="FILE is a codec: write its session of the source; with --serve a page decodes and shows it",
     )
     command.add_argument("--quality", type=int, default=50, metavar="Q", help="of --compress, 1 to 100 (default 50)")
 
 
-def record(options: argparse.Namespace) -> int:
-    """`edgesdk run CODEC --compress OUT`."""
+def record(options: argparse.Namespace, settings: "AppSettings") -> int:
+    """`edgesdk run CODEC --compress OUT`, and with `--serve` the same frames for the page."""
     from edgesdk_device.recording import record as recorded
 
     count = total = 0
-    for one in recorded(
-        options.file,
-        options.compress,
-        source=options.source or "0",
-        quality=options.quality,
-        frames=options.frames,
-        events=options.events,
-        backend=options.backend or "auto",
-        threads=options.threads or 1,
-    ):
-        count, total = count + 1, total + one.size_bytes
-        if options.json:
-            print(json.dumps(one.to_json()), flush=True)
-        else:
-            print(f"frame {one.frame}: {one.size_bytes} bytes, activity {one.activity:.2f}", flush=True)
+    with contextlib.ExitStack() as opened:
+        live = None
+        if settings.serve is not None:
+            from edgesdk_device.web.live import LiveServer
+
+            server = opened.enter_context(LiveServer(options.file, settings.serve, viewers=settings.viewers))
+            live = server.take
+            show_page(server.address)
+        for one in recorded(
+            options.file,
+            options.compress,
+            source=settings.source,
+            quality=options.quality,
+            frames=options.frames,
+            events=settings.events,
+            capture=settings.capture,
+            live=live,
+            backend=settings.backend,
+            threads=settings.threads or 1,
+        ):
+            count, total = count + 1, total + one.size_bytes
+            if options.json:
+                print(json.dumps(one.to_json()), flush=True)
+            else:
+                print(f"frame {one.frame}: {one.size_bytes} bytes, activity {one.activity:.2f}", flush=True)
     remark(f"{count} frames, {total} bytes in {options.compress}", quiet=options.quiet)
     return 0
 

@@ -24,7 +24,7 @@ def add_commands(add: Add) -> None:
         "prove, run and measure files in a phone's browser",
         "edgesdk phone model.tflite --collect photos/ --report phone.html",
     )
-    command.add_argument("files", metavar="FILE", nargs="+", type=Path)
+    command.add_argument("files", metavar="FILE", nargs="+", type=Path, help="a .tflite, or a codec's folder or name")
     command.add_argument(
         "--serve", default="8443", metavar="[HOST:]PORT", help="where to serve (default 8443 on every network)"
     )
@@ -35,7 +35,7 @@ def add_commands(add: Add) -> None:
     _add_litertjs(command)
 
     command = add(web, "the same page as a static site", "edgesdk web model.tflite -o site/")
-    command.add_argument("files", metavar="FILE", nargs="+", type=Path)
+    command.add_argument("files", metavar="FILE", nargs="+", type=Path, help="a .tflite, or a codec's folder or name")
     command.add_argument("-o", "--out", required=True, type=Path, metavar="DIR", help="a new folder, or an older site")
     _add_litertjs(command)
 
@@ -84,6 +84,14 @@ def show_address(address: str) -> None:
             raise MissingPackageError("segno", "phone", "a QR code") from missing
         segno.make(address, error="l", micro=False).terminal(sys.stderr, compact=True)
     remark(f"open {address} on the phone, and accept the certificate: it was made just now", quiet=False)
+
+
+def show_page(address: str) -> None:
+    """As `show_address`, where the page may be for this machine only."""
+    if address.startswith("https:"):
+        show_address(address)
+    else:
+        remark(f"watch at {address}", quiet=False)
 
 
 def _say(happening: "Happening", *, as_json: bool) -> None:

@@ -29,7 +29,8 @@ def add_commands(add: Add) -> None:
     command = add(
         run,
         "name what a camera sees",
-        "edgesdk run model.tflite --source 0 --serve 8000\n  edgesdk run model.tflite --app app.toml --print-service",
+        "edgesdk run model.tflite --source 0 --serve 8000\n  edgesdk run model.tflite --app app.toml --print-service\n"
+        "  edgesdk run yard.codec --compress yard.eds --serve 0.0.0.0:8443",
     )
     command.add_argument("file", metavar="FILE", type=Path)
     command.add_argument("--frames", type=int, metavar="N", help="stop after N frames")
@@ -47,15 +48,12 @@ def add_commands(add: Add) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Watch until the source ends or somebody stops it: SIGTERM is an orderly end with code 0, Ctrl-C is 130."""
-    if options.compress is not None:
-        return codec.record(options)
     settings = settings_from(options)
     if options.print_service:
         from edgesdk.commands.service import service_unit
 
         print(service_unit(options.typed), end="")
         return 0
-    from edgesdk import verbs
 
     def end(*_: object) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # asked twice, it does not wait
@@ -63,16 +61,22 @@ def run(options: argparse.Namespace) -> int:
         sys.exit(0)
 
     before = signal.signal(signal.SIGTERM, end)
-    count = 0
     try:
-        with verbs.run(options.file, app=settings, frames=options.frames, quiet=options.quiet) as app:
-            if app.address:
-                remark(f"watch at {app.address}", quiet=False)  # without it nobody gets in
-            for seen in app:
-                count += 1
-                _say(seen, as_json=options.json)
+        return _watch(options, settings) if options.compress is None else codec.record(options, settings)
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _watch(options: argparse.Namespace, settings: "AppSettings") -> int:
+    from edgesdk import verbs
+
+    count = 0
+    with verbs.run(options.file, app=settings, frames=options.frames, quiet=options.quiet) as app:
+        if app.address:
+            remark(f"watch at {app.address}", quiet=False)  # without it nobody gets in
+        for seen in app:
+            count += 1
+            _say(seen, as_json=options.json)
     remark(f"{count} frames", quiet=options.quiet)
     return 0
 

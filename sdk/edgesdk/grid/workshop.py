@@ -20,7 +20,7 @@ from edgesdk.preprocess import input_of
 from edgesdk.progress import remark
 from edgesdk.recipe import Precision, Recipe
 from edgesdk.reports.report import Report, write_report
-from edgesdk.runfolder import MODEL_FILE, Learning, Run, read_run
+from edgesdk.runfolder import MODEL_FILE, PAUSED_FILE, Learning, Run, read_run
 from edgesdk.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -73,12 +73,9 @@ class Workshop:
         remark(f"{text}; about {max(1, round(left / 60))} min left", quiet=self.quiet)
 
     @property
-    def short(self) -> Learning:
-        """The lesson by which the less promising stop: the head alone, or without weights a quarter of the epochs."""
-        if self.weights != "none":
-            return replace(self.learning, transfer="head", epochs=None)
-        epochs = max(1, (self.learning.epochs or 12) // SHORT_SCRATCH)
-        return replace(self.learning, transfer="scratch", epochs=epochs)
+    def short(self) -> int:
+        """The epoch after which the less promising stop: before the first with weights, else after a quarter."""
+        return 0 if self.weights != "none" else max(1, (self.learning.epochs or 12) // SHORT_SCRATCH)
 
     @property
     def full(self) -> Learning:
@@ -89,14 +86,13 @@ class Workshop:
 
     @property
     def longer(self) -> bool:
-        """Whether the full lesson is another one."""
-        return self.full != self.short
+        """Whether the full lesson is more than the short one."""
+        return self.full.transfer != "head"
 
     def files_of(self, spec: ModelSpec) -> list[str]:
-        """The names of a network's files in the folder: its runs and what was converted."""
-        runs = [self._run(spec, full=full) for full in (False, True)]
+        """The names of a network's files in the folder: its run and what was converted."""
         made = [self._file(spec, p, draft=draft) for p in self.precisions for draft in (True, False)]
-        files = (*made, *(file for run in runs for file in run.rglob("*")))
+        files = (*made, *self._run(spec).rglob("*"))
         return sorted(
             file.relative_to(self.folder).as_posix()
             for file in files
@@ -109,7 +105,7 @@ class Workshop:
         self.features(spec)
 
     def learn(self, spec: ModelSpec, *, full: bool) -> Run:
-        """One of the two lessons, or what it gave before."""
+        """The short lesson, or all that follows it, too; what was learned before is gone on from."""
         from edgesdk_train.learn import learn
 
         return learn(
@@ -118,21 +114,22 @@ class Workshop:
             input_of(spec, "crop"),
             data=self.data,
             weights=self.weights_of(spec),
-            learning=self.full if full else self.short,
-            folder=self._run(spec, full=full),
+            learning=self.full,
+            folder=self._run(spec),
+            until=None if full or not self.longer else self.short,
             resume=True,
             quiet=True,
         )
 
     def val_top1(self, spec: ModelSpec) -> float:
         """Of the validation photos after the short lesson, in the epoch that was kept."""
-        with (self._run(spec, full=False) / "history.csv").open(newline="") as file:
-            rows = list(csv.DictReader(file))
+        with (self._run(spec) / "history.csv").open(newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row["stage"] == "head" or int(row["epoch"]) <= self.short]
         return float(min(rows, key=lambda row: float(row["val_loss"]))["val_top1"])
 
     def features(self, spec: ModelSpec) -> Features:
         """What one inference is made of, `FEATURES` and its `macs`, read from the float file once."""
-        path = self._run(spec, full=False) / "features.json"
+        path = self._run(spec) / "features.json"
         try:
             kept = json.loads(path.read_bytes())
             if set(kept) == {*FEATURES, "macs"}:
@@ -141,7 +138,7 @@ class Workshop:
             pass
         from edgesdk_convert.inspect import read_graph
 
-        graph = read_graph(self._network(spec, full=False).float_file)
+        graph = read_graph(self._network(spec).float_file)
         depthwise = sum(op.macs for op in graph.ops if op.name == "DEPTHWISE_CONV_2D")
         found: Features = {
             "convolution": graph.macs - depthwise,
@@ -160,7 +157,7 @@ class Workshop:
         paths = {p: self._file(spec, p, draft=True) for p in self.precisions}
         missing = [p for p, path in paths.items() if not self._whole(path)]
         if missing:
-            network, run = self._network(spec, full=False), read_run(self._run(spec, full=False))
+            network, run = self._network(spec), read_run(self._run(spec))
             for p in missing:
                 self._write(network, run, replace(recipe_of(p), repairs=()), Evidence(), paths[p])
         return {(spec, p): path for p, path in paths.items() if path.is_file()}
@@ -169,12 +166,12 @@ class Workshop:
         """Learn in full, freeze once, convert to every precision; what lies there already is kept."""
         from edgesdk_convert.evidence import gather_evidence
 
-        self.learn(spec, full=self.longer)
+        self.learn(spec, full=True)
         paths = {p: self._file(spec, p, draft=False) for p in self.precisions}
         missing = [p for p, path in paths.items() if not self._whole(path)]
         if missing:
-            folder = self._run(spec, full=self.longer)
-            network, run = self._network(spec, full=self.longer), read_run(folder)
+            folder = self._run(spec)
+            network, run = self._network(spec), read_run(folder)
             evidence = gather_evidence(self.dataset, run.input, run.learning, folder, quiet=True)
             for p in missing:
                 self._write(network, run, recipe_of(p), evidence, paths[p])
@@ -206,14 +203,16 @@ class Workshop:
     def _file(self, spec: ModelSpec, precision: Precision, *, draft: bool) -> Path:
         return self.folder / f"{spec.name}_{precision}{'.draft' * draft}.tflite"
 
-    def _run(self, spec: ModelSpec, *, full: bool) -> Path:
-        return self.folder / f"{spec.name}.{'full' if full else 'short'}.run"
+    def _run(self, spec: ModelSpec) -> Path:
+        return self.folder / f"{spec.name}.run"
 
-    def _network(self, spec: ModelSpec, *, full: bool) -> "Network":
+    def _network(self, spec: ModelSpec) -> "Network":
+        """What was learned so far."""
         from edgesdk_convert.load import load_network
         from edgesdk_convert.network import from_keras
 
-        return from_keras(load_network(self._run(spec, full=full) / MODEL_FILE), input_of(spec, "crop"))
+        path = self._run(spec) / MODEL_FILE
+        return from_keras(load_network(path if path.is_file() else path.with_name(PAUSED_FILE)), input_of(spec, "crop"))
 
     def _write(self, network: "Network", run: Run, recipe: Recipe, evidence: "Evidence", path: Path) -> None:
         from edgesdk_convert.convert import convert_model

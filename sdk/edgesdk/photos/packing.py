@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgesdk.atomic import make_folder, replacing
 from edgesdk.errors import WriteError
 from edgesdk.photos.archives import SPLITS
@@ -19,7 +21,7 @@ from edgesdk.photos.data import Dataset, read_dataset, remark_skipped, split_dat
 from edgesdk.photos.digits import NAME, digits_folder
 from edgesdk.photos.photo import Photo, Span
 from edgesdk.photos.shards import Shard, write_manifest
-from edgesdk.preprocess import decode_photo
+from edgesdk.preprocess import LARGEST_PHOTO_BYTES, decode_photo
 from edgesdk.progress import progress
 from edgesdk.quiet import captured_output, import_tensorflow
 
@@ -161,13 +163,15 @@ def _write(path: Path, base: Path, photos: Sequence[Photo], classes: Sequence[st
 
 def _look(photo: Photo) -> tuple[bytes, bool]:
     data = photo.file_bytes()
-    return data, decode_photo(data) is not None
+    return data, len(data) <= LARGEST_PHOTO_BYTES and decode_photo(data) is not None
 
 
 def _read_back(path: Path, base: Path, photos: Sequence[Photo], number: int) -> dict[Path, dict[str, Any]] | None:
     """Where each photo's bytes lie; None if the shard is damaged or holds others."""
     import tensorflow as tf
 
+    if not _adds_up(path, len(photos)):
+        return None
     found: dict[Path, dict[str, Any]] = {}
     start = 0
     try:
@@ -180,13 +184,14 @@ def _read_back(path: Path, base: Path, photos: Sequence[Photo], number: int) -> 
             )
             (whole,) = values["edgesdk/whole"].int64_list.value
             known = photo.path.relative_to(base).as_posix().encode(), photo.digest.encode(), photo.label
-            if (name, digest, label) != known:
+            check = hashlib.sha256(data).hexdigest()[:CHECK_DIGITS]
+            if (name, digest, label) != known or check != _check_of(photo) or whole not in (0, 1):
                 return None
             found[photo.path] = {
                 "shard": number,
                 "offset": start + RECORD_HEAD_BYTES + record.find(data),
                 "size": len(data),
-                "check": hashlib.sha256(data).hexdigest()[:CHECK_DIGITS],
+                "check": check,
                 "whole": int(whole),
             }
             start += RECORD_HEAD_BYTES + len(record) + RECORD_TAIL_BYTES
@@ -196,4 +201,25 @@ def _read_back(path: Path, base: Path, photos: Sequence[Photo], number: int) -> 
         if type(error).__name__ != "DecodeError":
             raise
         return None
-    return found if start == path.stat().st_size else None
+    return found
+
+
+def _check_of(photo: Photo) -> str:
+    """The start of the sha256 of what a record holds of a photo: its digest, unless that is of pixels."""
+    if isinstance(photo.content, Span):
+        return photo.content.check
+    if isinstance(photo.content, np.ndarray) and photo.content.ndim > 1:
+        return hashlib.sha256(photo.file_bytes()).hexdigest()[:CHECK_DIGITS]
+    return photo.digest
+
+
+def _adds_up(path: Path, records: int) -> bool:
+    """Whether a shard has the length of so many records; TensorFlow would end the process for one that is too long."""
+    end = 0
+    with path.open("rb") as file:
+        for _ in range(records):
+            file.seek(end)
+            end += RECORD_HEAD_BYTES + int.from_bytes(file.read(8), "little") + RECORD_TAIL_BYTES
+            if end > path.stat().st_size:
+                return False
+    return end == path.stat().st_size

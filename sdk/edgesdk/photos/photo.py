@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 
 from edgesdk.errors import DataError
-from edgesdk.preprocess import Pixels, decode_photo, read_photo
+from edgesdk.preprocess import LARGEST_PHOTO_BYTES, Pixels, decode_photo, read_photo
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +33,13 @@ class Span:
         """The bytes, in one read of the shard.
 
         Raises:
-            DataError: if the shard is missing or damaged there.
+            DataError: if the shard is missing or damaged there, or this is too large for a photo.
         """
+        if self.size > LARGEST_PHOTO_BYTES:
+            raise DataError(
+                f"the {self.size} bytes at {self.offset} of {self.path} are more than {LARGEST_PHOTO_BYTES >> 20} MiB, "
+                "too large for a photo"
+            )
         try:
             with self.path.open("rb") as file:
                 file.seek(self.offset)

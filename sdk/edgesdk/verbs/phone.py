@@ -22,7 +22,7 @@ def phone(
     """A server whose page proves, runs and measures files in a phone's browser; close it, or use it with `with`.
 
     Args:
-        paths: files with a contract.
+        paths: files with a contract; a codec's folder or name stands for its decoder.
         serve: [HOST:]PORT; without HOST on every network of this machine. 0 takes a free port.
         collect: the folder where the page saves frames under a label; None takes none.
         litertjs: folder with the packages as `npm pack` wrote them, where npm is not on this machine.
@@ -83,7 +83,7 @@ def build_site(paths: Sequence[Path | str], out: Path | str, *, litertjs: Path |
     """Write a folder that any web server can serve: the page, LiteRT.js and the files; it sends nothing to anybody.
 
     Args:
-        paths: files with a contract.
+        paths: as for `phone`.
         out: a new folder, or an older site of ours, which is replaced.
         litertjs: as for `phone`.
 

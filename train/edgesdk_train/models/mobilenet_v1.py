@@ -33,10 +33,10 @@ def scaled(channels: int, width: float) -> int:
     return max(1, int(channels * width))
 
 
-def batch_norm(x: Any, name: str, *, epsilon: float = 1e-3) -> Any:
-    """`x` normalized, [batch, h, w, channels], by a layer `<name>_bn`."""
+def batch_norm(x: Any, name: str, *, epsilon: float = 1e-3, gamma: str = "ones") -> Any:
+    """`x` normalized, [batch, h, w, channels], by a layer `<name>_bn` whose scale begins as `gamma`."""
     # Momentum 0.9: the usual 0.99 never settles in the few hundred steps that a small data set gives.
-    return keras.layers.BatchNormalization(momentum=0.9, epsilon=epsilon, name=f"{name}_bn")(x)
+    return keras.layers.BatchNormalization(momentum=0.9, epsilon=epsilon, gamma_initializer=gamma, name=f"{name}_bn")(x)
 
 
 def mobilenet_v1(spec: ModelSpec) -> Any:

@@ -4,8 +4,10 @@ Table 1: a 7x7 convolution, maximum pooling, four groups of residual blocks, ave
 layer. Basic blocks (two 3x3 convolutions) in resnet18 and resnet34, bottlenecks (1x1, 3x3, 1x1) in the deeper ones.
 resnet38 is the course's own: four groups of three bottlenecks, 128/32, 256/64, 512/128 and 1024/256 channels.
 
-Differences: where a block changes its shape, all networks project the shortcut (the paper's option B); batch-norm has
-the epsilon of Keras' published weights; the fully connected layer is written as the 1x1 convolution that it is.
+Differences: where a block changes its shape, all networks project the shortcut (the paper's option B); the last
+batch-norm of each block begins with a scale of 0, so that every block begins by doing nothing (Goyal et al., Accurate,
+Large Minibatch SGD, arXiv 1706.02677, section 5.1); batch-norm has the epsilon of Keras' published weights; the fully
+connected layer is written as the 1x1 convolution that it is.
 """
 
 from typing import Any
@@ -90,7 +92,7 @@ def _basic(x: Any, channels: int, stride: int, first: bool, name: str) -> Any:
     shortcut = _conv_norm(x, channels, 1, stride, f"{name}_shortcut") if project else x
     x = _conv_norm(x, channels, 3, stride, f"{name}_a")
     x = keras.layers.ReLU(name=f"{name}_a_relu")(x)
-    return _joined(shortcut, _conv_norm(x, channels, 3, 1, f"{name}_b"), name)
+    return _joined(shortcut, _conv_norm(x, channels, 3, 1, f"{name}_b", gamma="zeros"), name)
 
 
 def _bottleneck(x: Any, channels: int, stride: int, first: bool, name: str) -> Any:
@@ -100,14 +102,16 @@ def _bottleneck(x: Any, channels: int, stride: int, first: bool, name: str) -> A
     x = keras.layers.ReLU(name=f"{name}_a_relu")(x)
     x = _conv_norm(x, channels, 3, 1, f"{name}_b")
     x = keras.layers.ReLU(name=f"{name}_b_relu")(x)
-    return _joined(shortcut, _conv_norm(x, EXPANSION * channels, 1, 1, f"{name}_c"), name)
+    return _joined(shortcut, _conv_norm(x, EXPANSION * channels, 1, 1, f"{name}_c", gamma="zeros"), name)
 
 
 def _joined(shortcut: Any, x: Any, name: str) -> Any:
     return keras.layers.ReLU(name=f"{name}_relu")(keras.layers.Add(name=f"{name}_add")([shortcut, x]))
 
 
-def _conv_norm(x: Any, channels: int, kernel: int, stride: int, name: str, *, padding: str = "same") -> Any:
+def _conv_norm(
+    x: Any, channels: int, kernel: int, stride: int, name: str, *, padding: str = "same", gamma: str = "ones"
+) -> Any:
     x = keras.layers.Conv2D(
         channels,
         kernel,
@@ -117,4 +121,4 @@ def _conv_norm(x: Any, channels: int, kernel: int, stride: int, name: str, *, pa
         kernel_initializer="he_normal",
         name=name,
     )(x)
-    return batch_norm(x, name, epsilon=EPSILON)
+    return batch_norm(x, name, epsilon=EPSILON, gamma=gamma)

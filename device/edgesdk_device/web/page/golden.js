@@ -89,8 +89,8 @@ async function hashed(seed, count) {
   return bytes;
 }
 
-/** @param {string} base64 */
-async function decodePng(base64) {
+/** @param {string} base64 @returns {Promise<ImageData>} */
+export async function decodePng(base64) {
   const blob = new Blob([/** @type {BlobPart} */ (raw(base64))], { type: "image/png" });
   const bitmap = await createImageBitmap(blob, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
   const canvas = document.createElement("canvas");
@@ -101,7 +101,7 @@ async function decodePng(base64) {
 }
 
 /** @param {string} base64 */
-function raw(base64) {
+export function raw(base64) {
   return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
 }
 

@@ -1,12 +1,14 @@
 // @ts-check
 /** The page: proves a file on what this browser offers, then runs it on the camera and measures it. */
 import { Camera } from "./camera.js";
+import { decodes } from "./codec.js";
 import { Fault, sentence } from "./fault.js";
 import { distance, verify } from "./golden.js";
 import { FULL, QUICK, measure, median, percentile } from "./measure.js";
 import { readModel } from "./model.js";
 import { classifies, classify, engineName, engines, openSession } from "./runtime.js";
-import { $, addProof, addRow, showAnswer, showPace, showStatus, showTrouble } from "./show.js";
+import { closePictures, offerPictures, openPictures } from "./pictures.js";
+import { $, addProof, addRow, showAnswer, showPace, showStatus, showTrouble, veil } from "./show.js";
 import { keepOffline } from "./offline.js";
 import { browserFacts, get, post, readSite } from "./workstation.js";
 
@@ -35,17 +37,19 @@ async function begin() {
   $("where").textContent = page.site.workstation
     ? "The measurements, with what the browser says of itself, when one is done; a frame when you press Save frame. " +
       "The camera's picture never leaves the phone otherwise. All of it goes to the workstation that shows the code, nothing anywhere else."
+    : page.site.live ? "Nothing but the wish for the next frame: the camera's computer sends them compressed, and this browser decodes them."
     : "Nothing. The file runs in this browser, the camera's picture stays here, and nothing is sent to anybody.";
   $("model").onchange = () => attempt(() => choose(Number($("model").value)));
   $("camera").onclick = () => attempt(page.running ? async () => stopCamera() : startCamera);
   $("flip").onclick = () => attempt(async () => page.camera?.flip());
   $("engine").onchange = () => attempt(openChosen);
+  offerPictures(page);
   $("measure").onclick = () => attempt(() => measureAll(page.proved, false, Number($("minutes").value)));
   $("save").onsubmit = (/** @type {Event} */ event) => { event.preventDefault(); saveFrame(); };
   await choose(0);
   const task = page.site.workstation?.task;
   if (task) await doTask(task);
-  if (!page.site.workstation) await keepOffline(page.site);
+  if (!page.site.workstation && !page.site.live) await keepOffline(page.site);
 }
 
 /** @param {() => Promise<unknown>|undefined} work whose failure becomes a sentence on the page */
@@ -61,6 +65,7 @@ async function attempt(work) {
 /** @param {number} index of a model: fetch, check and prove it */
 async function choose(index) {
   stopCamera();
+  await closePictures();
   page.session?.close();
   Object.assign(page, { index, session: null, model: null, proved: [] });
   for (const name of ["camera", "measure", "engine"]) $(name).disabled = true;
@@ -110,18 +115,21 @@ async function prove(model) {
   const between = wasm.filter((engine) => !tried.includes(engine) && page.proved.includes(wasm[wasm.length - 1]));
   page.proved = offered.filter((engine) => page.proved.includes(engine) || between.includes(engine));
   $("engine").replaceChildren(...page.proved.map((engine, index) => new Option(engineName(engine), String(index))));
-  await openChosen();
   for (const name of ["engine", "measure"]) $(name).disabled = false;
+  showStatus("ready", "proved on this phone");
+  await openChosen();
+  if (decodes(model)) return;
   $("camera").disabled = !classifies(model);
   if (!classifies(model)) veil(`This file is no classifier, its output is ${model.contract.output.kind}: it can be measured, not shown the camera.`);
-  showStatus("ready", "proved on this phone");
 }
 
 async function openChosen() {
+  await closePictures();
   if (page.model === null) return;
   page.session?.close();
   page.session = null;
   page.session = await openSession(page.model, page.proved[Number($("engine").value)]);
+  await openPictures(page);
 }
 
 async function startCamera() {
@@ -222,6 +230,7 @@ async function doTask(task) {
 async function measureAll(wanted, quick, minutes) {
   if (page.model === null) return;
   stopCamera();
+  await closePictures();
   $("measure").disabled = $("camera").disabled = true;
   const awake = await navigator.wakeLock?.request("screen").catch(() => null);
   const browser = await browserFacts(), { index, model } = page;
@@ -237,6 +246,7 @@ async function measureAll(wanted, quick, minutes) {
     await awake?.release();
     $("measure").disabled = false;
     $("camera").disabled = !classifies(model);
+    if (page.session && page.model === model) await openPictures(page);
   }
 
   /** @param {import("./measure.js").Result} result */
@@ -255,12 +265,6 @@ function drop(sustained) {
   if (sustained.length < 2) return "";
   const change = median(sustained[sustained.length - 1].frame_ms) / median(sustained[0].frame_ms) - 1;
   return `${change < 0 ? "" : "+"}${(100 * change).toFixed(0)} %`;
-}
-
-/** @param {string} text over the picture, "" for none */
-function veil(text) {
-  $("veil").hidden = !text;
-  $("veil").textContent = text;
 }
 
 begin().catch((error) => showStatus("lost", sentence(error)));

@@ -1,6 +1,7 @@
 // @ts-check
 /** A .tflite with its contract, read and checked as edgesdk/modelfile.py does it. */
 import { Fault } from "./fault.js";
+import { readGraph, takeBytes } from "./graph.js";
 
 /** @typedef {{height: number, width: number, channels: number, color: "rgb"|"gray"|"latent",
  *   resize: "crop"|"squash"|"letterbox", interpolation: "linear"|"nearest", mean: number, std: number}} ImageInput */
@@ -8,16 +9,17 @@ import { Fault } from "./fault.js";
  *   in older files, which do not say it */
 /** @typedef {{name: string, sha256: string, input: ImageInput, golden: Golden[], tolerance: Record<string, number>,
  *   output: {kind: string, labels: string[]}, recipe: {precision: string}, source: {trained: boolean},
- *   format: number}} Contract */
-/** @typedef {{shape: number[], type: number, scale: number, zeroPoint: number}} TensorFacts */
-/** @typedef {{content: Uint8Array, contract: Contract, input: TensorFacts, output: TensorFacts, operations: number,
+ *   codec: CodecPart|null, format: number}} Contract */
+/** @typedef {import("./graph.js").TensorFacts} TensorFacts */
+/** @typedef {{id: string, half: "encoder"|"decoder", block: number, margin: number, lowest_gain: number, parity: string,
+ *   whole: boolean, background: string, tables: import("./entropy.js").TableFields}} CodecPart */
+/** What runs: the checked file's content, with uint8 where that has int8 at its ends.
+ * @typedef {{content: Uint8Array, contract: Contract, input: TensorFacts, output: TensorFacts, operations: number,
  *   sizeBytes: number}} Model */
 
 const FORMAT = 1;
 const CONTRACT_FILE = "edgesdk.json";
 const STORED = 0;
-/** The schema's TensorType: those that LiteRT.js takes, and one that it does not. */
-export const FLOAT32 = 0, UINT8 = 3, INT8 = 9;
 
 /**
  * Read a file and check it byte for byte against its contract.
@@ -45,11 +47,12 @@ export async function readModel(bytes) {
       `says ${String(contract.sha256).slice(0, 12)}…; copy it again.`);
   }
   try {
-    facts = readGraph(view);
+    const graph = readGraph(view);
+    facts = { ...takeBytes(content, graph), operations: graph.operations };
   } catch (error) {
     throw error instanceof Fault ? error : new Fault("The file's graph cannot be read: copy it again.");
   }
-  return { content, contract, ...facts, sizeBytes: bytes.length };
+  return { contract, ...facts, sizeBytes: bytes.length };
 }
 
 /**
@@ -79,44 +82,6 @@ function findContract(bytes, view) {
   }
   if (data === null) throw new Fault("The file carries no edgesdk contract: make it with edgesdk convert.");
   return { data, start };
-}
-
-/**
- * The input, the output and the number of operations, from the flatbuffer (TFLite schema version 3).
- * @param {DataView} view
- */
-function readGraph(view) {
-  /** @type {(table: number, slot: number) => number} position of a field, 0 where it is not there */
-  const field = (table, slot) => {
-    const vtable = table - view.getInt32(table, true);
-    const offset = 4 + 2 * slot < view.getUint16(vtable, true) ? view.getUint16(vtable + 4 + 2 * slot, true) : 0;
-    return offset && table + offset;
-  };
-  /** @type {(at: number) => number} */
-  const follow = (at) => at + view.getUint32(at, true);
-  /** @type {(table: number, slot: number) => {at: number, length: number}} */
-  const vector = (table, slot) => {
-    const at = field(table, slot);
-    return at ? { at: follow(at) + 4, length: view.getUint32(follow(at), true) } : { at: 0, length: 0 };
-  };
-  const graph = follow(vector(follow(0), 2).at);
-  const tensors = vector(graph, 0);
-  /** @type {(slot: number) => TensorFacts} */
-  const only = (slot) => {
-    const listed = vector(graph, slot);
-    if (listed.length !== 1) throw new Fault(`The model has ${listed.length} inputs or outputs, this page runs one of each.`);
-    const tensor = follow(tensors.at + 4 * view.getInt32(listed.at, true));
-    const shape = vector(tensor, 0), type = field(tensor, 1), quantization = field(tensor, 4);
-    const scale = quantization ? vector(follow(quantization), 2) : { at: 0, length: 0 };
-    const zero = quantization ? vector(follow(quantization), 3) : { at: 0, length: 0 };
-    return {
-      shape: Array.from({ length: shape.length }, (_, index) => view.getInt32(shape.at + 4 * index, true)),
-      type: type ? view.getInt8(type) : FLOAT32,
-      scale: scale.length ? view.getFloat32(scale.at, true) : 0,
-      zeroPoint: zero.length ? Number(view.getBigInt64(zero.at, true)) : 0,
-    };
-  };
-  return { input: only(1), output: only(2), operations: vector(graph, 3).length };
 }
 
 /** @param {Uint8Array} bytes */

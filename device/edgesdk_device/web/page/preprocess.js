@@ -177,7 +177,7 @@ function weights(source, target, clamped) {
 }
 
 /** @type {(rgb: Uint8Array) => Uint8Array} as OpenCV weighs the colours, in 15 bits */
-function toGray(rgb) {
+export function toGray(rgb) {
   const gray = new Uint8Array(rgb.length / 3);
   for (let to = 0, from = 0; to < gray.length; to++, from += 3) {
     gray[to] = (9798 * rgb[from] + 19235 * rgb[from + 1] + 3735 * rgb[from + 2] + 16384) >> 15;

@@ -1,7 +1,7 @@
 // @ts-check
 /** LiteRT.js: one file opened on wasm or WebGPU. */
 import { Fault, sentence } from "./fault.js";
-import { FLOAT32, UINT8 } from "./model.js";
+import { FLOAT32, UINT8 } from "./graph.js";
 import { fitFrame, toTensor, valueTable } from "./preprocess.js";
 
 /** @typedef {import("./model.js").Model} Model */
@@ -114,10 +114,16 @@ export class Session {
    * @returns {Promise<Float32Array>}
    */
   async read(output) {
-    const raw = await output.data();
-    output.delete();
+    const raw = await this.raw(output);
     const { type, scale, zeroPoint } = this.model.output;
     return type === FLOAT32 ? Float32Array.from(raw) : Float32Array.from(raw, (value) => (value - zeroPoint) * scale);
+  }
+
+  /** @param {any} output @returns {Promise<Float32Array|Uint8Array>} its values as they are; frees the tensor */
+  async raw(output) {
+    const values = await output.data();
+    output.delete();
+    return values;
   }
 
   /** @param {Uint8Array} pixels at the model's size @returns {Promise<Float32Array>} */
@@ -144,7 +150,7 @@ export class Session {
 export async function openSession(model, engine) {
   for (const [what, { type }] of /** @type {const} */ ([["input", model.input], ["output", model.output]])) {
     if (type !== FLOAT32 && type !== UINT8) {
-      throw new Fault(`The ${what} is neither float32 nor uint8, which is all that LiteRT.js takes: convert with --io uint8 or --io float32.`);
+      throw new Fault(`The ${what} is neither float32, uint8 nor int8: convert with --io uint8 or --io float32.`);
     }
   }
   if (engine.accelerator === "webgpu" && !(await /** @type {any} */ (navigator).gpu.requestAdapter())) {

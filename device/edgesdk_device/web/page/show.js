@@ -29,6 +29,20 @@ export function addProof(text) {
   };
 }
 
+/** @param {string} text over the picture, "" for none */
+export function veil(text) {
+  $("veil").hidden = !text;
+  $("veil").textContent = text;
+}
+
+/** @param {import("./codec.js").Picture} picture */
+export function showPicture({ data, height, width, shownHeight, shownWidth }) {
+  const canvas = $("picture");
+  if (canvas.height !== height || canvas.width !== width) Object.assign(canvas, { height, width });
+  canvas.style.aspectRatio = `${shownWidth} / ${shownHeight}`;
+  canvas.getContext("2d").putImageData(new ImageData(data, width, height), 0, 0);
+}
+
 /** @param {{label: string, score: number}[]} best */
 export function showAnswer(best) {
   $("decided").textContent = best[0].label;
@@ -53,7 +67,7 @@ function newBar() {
 
 /** @param {{fps: number, age: number, invoke: number, around: number}} pace */
 export function showPace({ fps, age, invoke, around }) {
-  $("fps").textContent = fps.toFixed(1);
+  $("fps").textContent = fps ? fps.toFixed(1) : "–";
   $("age").textContent = age.toFixed(0);
   $("invoke").textContent = invoke.toFixed(1);
   $("around").textContent = around.toFixed(1);

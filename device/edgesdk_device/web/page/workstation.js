@@ -5,7 +5,8 @@ import { Fault } from "./fault.js";
 /** @typedef {{backends: string[], threads: number[], quick: boolean, sustained_minutes: number}} Task */
 /** @typedef {{name: string, url: string, size_bytes: number}} Listed */
 /** @typedef {{edgesdk: string, litertjs: string, models: Listed[], version?: string,
- *   workstation: {collect: boolean, task: Task|null}|null}} Site */
+ *   workstation: {collect: boolean, task: Task|null}|null, live?: boolean}} Site live: a camera's stream is sent to this
+ *   page */
 
 /** @returns {Promise<Site>} what this site holds */
 export async function readSite() {
