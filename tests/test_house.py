@@ -110,6 +110,26 @@ def test_importing_edgesdk_loads_nothing_heavy() -> None:
     assert blocked(code).stdout.strip() == "[]"
 
 
+def test_a_first_label_loads_nothing_that_it_does_not_need(int8_file, photos: Path) -> None:  # type: ignore[no-untyped-def]
+    """A device would wait for each of these at every start."""
+    photo = next(photos.rglob("*.png"))
+    unneeded = {"asyncio", "concurrent", "importlib.metadata", "logging", "shutil", "subprocess", "tempfile", "zipfile"}
+    unneeded |= {
+        "edgesdk.verbs",
+        "edgesdk.reports",
+        "edgesdk.photos",
+        "edgesdk_device.cameras",
+        "edgesdk_device.stream",
+    }
+    code = (
+        "import edgesdk\n"
+        f"edgesdk.Classifier({str(int8_file.path)!r})({str(photo)!r})\n"
+        f"print(sorted({unneeded} & set(sys.modules)))"
+    )
+    blocked(code)  # the first start on a machine measures
+    assert blocked(code).stdout.strip() == "[]"
+
+
 def test_a_missing_extra_is_one_sentence() -> None:
     code = "from edgesdk import cli\nsys.exit(cli.main(['convert', '--width', '0.5', '--res', '160']))"
     done = blocked(code, "tensorflow", "sklearn")

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgesdk import __version__
-from edgesdk.atomic import make_folder, write_text
 from edgesdk.cache import cache_folder
 from edgesdk.choice import Choice, Trial
 from edgesdk.contract import decode_value
@@ -98,6 +97,8 @@ def try_file(file: ModelFile, delegate: Delegate | None = None) -> tuple[Trial, 
 
 def settle(file: ModelFile, backend: str, threads: int | None, tried: tuple[Trial, ...]) -> Choice:
     """`pick` among these trials (those without a delegate), remembered where the cache folder takes it."""
+    from edgesdk.atomic import make_folder, write_text  # once a machine; each start only reads
+
     names = _candidates() if backend == "auto" else [backend]
     choice = pick(tuple(trial for trial in tried if trial.backend in names and not trial.delegate), file.path)
     path, key = _cached(file, backend, threads)

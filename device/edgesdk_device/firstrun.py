@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,14 @@ import edgesdk
 from edgesdk.atomic import make_folder, write_text
 from edgesdk.cache import cache_folder
 from edgesdk.errors import WriteError
+from edgesdk.frozen import frozen
 from edgesdk_device.backends import BACKENDS, Delegate, open_backend
 
 TIMEOUT_S = 60.0
 SHIPPED = Path(edgesdk.__file__).parent
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Survived:
     """Runs that came to an end."""
 

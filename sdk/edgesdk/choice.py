@@ -1,9 +1,9 @@
 """Which runtime runs a model here, and why: frozen values."""
 
-from dataclasses import dataclass
+from edgesdk.frozen import frozen
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Trial:
     """How one runtime did with one model on this machine, in a process of its own.
 
@@ -40,7 +40,7 @@ class Trial:
         return self.reason if not self.reason or self.reason.startswith(self.backend) else f"{self.name}: {self.reason}"
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Choice:
     """What runs a model on this machine.
 

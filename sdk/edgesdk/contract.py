@@ -10,7 +10,7 @@ import json
 import math
 import types
 import typing
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, asdict, field, fields, is_dataclass
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from edgesdk.codecs.part import CodecPart
 from edgesdk.errors import ModelFileError
+from edgesdk.frozen import frozen
 from edgesdk.preprocess import ImageInput, Pixels, decode_photo, fit_frame
 from edgesdk.recipe import Precision, Recipe
 from edgesdk.spec import ModelSpec
@@ -30,7 +31,7 @@ T = TypeVar("T")
 Fraction = float  # a name of its own, because a field below is called float
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Output:
     """What the model's output means.
 
@@ -51,7 +52,7 @@ class Output:
         return self.kind in ("probabilities", "logits")
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Source:
     """Where the network comes from.
 
@@ -70,7 +71,7 @@ class Source:
     fingerprint: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Accuracy:
     """Top-1 of the same held-out images through the float network, the float .tflite and this file.
 
@@ -91,7 +92,7 @@ class Accuracy:
     per_class_drop: dict[str, Fraction] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Measured:
     """Counts of this model: multiply-adds, float network's parameters, bytes without metadata, share of zeros.
 
@@ -108,7 +109,7 @@ class Measured:
     accuracy: Accuracy | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Attempt:
     """One file that was tried on the way to this one, and how it answered the held-out images.
 
@@ -128,7 +129,7 @@ class Attempt:
     passed: bool
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Golden:
     """One input with the output the file gave where it was made.
 
@@ -179,7 +180,7 @@ class Golden:
             raise ModelFileError(f"a golden output in the contract does not decode ({error})") from error
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Ran:
     """What one runtime gave for the golden inputs, in a process of its own where the file was made.
 
@@ -198,7 +199,7 @@ class Ran:
     reason: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Contract:
     """Everything a device must know to run the model and to prove that it runs rightly.
 
@@ -276,6 +277,8 @@ def decode_value(kind: Any, value: Any, where: str) -> Any:
     if is_dataclass(kind) and isinstance(kind, type):
         return _decode_dataclass(kind, value, where)
     if origin is tuple and isinstance(value, list):
+        if inner[0] is str and all(type(item) is str for item in value):  # a thousand labels, at each start
+            return tuple(value)
         return tuple(decode_value(inner[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     if origin is dict and isinstance(value, dict):
         return {key: decode_value(inner[1], item, f"{where}.{key[:40]}") for key, item in value.items()}
@@ -295,11 +298,10 @@ def decode_value(kind: Any, value: Any, where: str) -> Any:
 def _decode_dataclass(kind: type[T], value: Any, where: str) -> T:
     if not isinstance(value, dict):
         raise ValueError(f"{where} is {str(value)[:40]!r}, expected an object")
-    hints = typing.get_type_hints(kind)
     given: dict[str, Any] = {}
     for item in fields(kind):  # type: ignore[arg-type]
         if item.name in value:
-            given[item.name] = decode_value(hints[item.name], value[item.name], f"{where}.{item.name}")
+            given[item.name] = decode_value(item.type, value[item.name], f"{where}.{item.name}")
         elif item.default is MISSING and item.default_factory is MISSING:
             raise ValueError(f"{where}.{item.name} is missing")
     return kind(**given)

@@ -6,15 +6,15 @@ CRC-32: a flipped bit is found before any interpreter sees the file.
 """
 
 import hashlib
-import io
-import zipfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
-from edgesdk.atomic import write_bytes
+from edgesdk.appended import DamagedError, list_appended, read_appended
 from edgesdk.contract import LARGEST_JSON_BYTES, Contract, from_json
 from edgesdk.errors import ModelFileError
 from edgesdk.flatbuffer import IDENTIFIER, pack_model, unpack_model
+from edgesdk.frozen import frozen
 
 LARGEST_MODEL_BYTES = 2**30
 METADATA_NAME = b"TFLITE_METADATA"
@@ -22,7 +22,7 @@ CONTRACT_FILE = "edgesdk.json"
 LABELS_FILE = "labels.txt"
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class ModelFile:
     """A .tflite that was read and checked.
 
@@ -64,24 +64,18 @@ def read(path: Path | str) -> ModelFile:
             raise ModelFileError(f"{path} is a folder, expected a .tflite file")
         if path.stat().st_size > LARGEST_MODEL_BYTES:
             raise ModelFileError(f"{path} is larger than {LARGEST_MODEL_BYTES >> 30} GiB, too large for a model file")
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            content, contract_text = _read_parts(path, file)
     except OSError as error:
         raise ModelFileError(f"cannot read {path}: {error.strerror}; name a .tflite file") from error
-    if data[4:8] != IDENTIFIER:
-        raise ModelFileError(
-            f"{path} is not a TFLite model: bytes 4 to 8 are {data[4:8]!r}, expected {IDENTIFIER!r}; "
-            "name a file that `edgesdk convert` wrote"
-        )
-    members, start = _read_members(path, data)
-    content = data[:start]
     sha256 = hashlib.sha256(content).hexdigest()
-    if CONTRACT_FILE not in members:
+    if contract_text is None:
         # Our name inside the flatbuffer's metadata without our file behind it: the tail is gone.
-        if CONTRACT_FILE.encode() in data:
-            raise ModelFileError(f"{path} was cut short at {len(data)} bytes or damaged: copy it again")
+        if CONTRACT_FILE.encode() in content:
+            raise ModelFileError(f"{path} was cut short at {len(content)} bytes or damaged: copy it again")
         return ModelFile(path=path, content=content, contract=None, sha256=sha256)
     try:
-        contract = from_json(members[CONTRACT_FILE])
+        contract = from_json(contract_text)
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from error
     if sha256 != contract.sha256:
@@ -106,6 +100,11 @@ def write(path: Path | str, model: bytes, contract: Contract) -> ModelFile:
     Raises:
         WriteError: if the file cannot be written; what stood there stays.
     """
+    import io  # for those who convert: a device never writes one
+    import zipfile
+
+    from edgesdk.atomic import write_bytes
+
     content, contract = seal(model, contract)
     tail = io.BytesIO(content)
     tail.seek(0, io.SEEK_END)
@@ -127,26 +126,28 @@ def seal(model: bytes, contract: Contract) -> tuple[bytes, Contract]:
     return content, replace(contract, sha256=hashlib.sha256(content).hexdigest())
 
 
-def _read_members(path: Path, data: bytes) -> tuple[dict[str, bytes], int]:
-    """The appended files that we know, and where the flatbuffer ends."""
+def _read_parts(path: Path, file: BinaryIO) -> tuple[bytes, bytes | None]:
+    """The flatbuffer, read once, and the contract's text; None where none is appended."""
+    begin = file.read(8)
+    if begin[4:] != IDENTIFIER:
+        raise ModelFileError(
+            f"{path} is not a TFLite model: bytes 4 to 8 are {begin[4:]!r}, expected {IDENTIFIER!r}; "
+            "name a file that `edgesdk convert` wrote"
+        )
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            listed = archive.infolist()
-            names = [info.filename for info in listed]
-            if len(set(names)) != len(names):
-                raise ModelFileError(f"{path} holds two appended files of one name: it is damaged")
-            start = min((info.header_offset for info in listed), default=len(data))
-            members = {}
-            for info in listed:
-                if info.filename == CONTRACT_FILE:
-                    if info.compress_type != zipfile.ZIP_STORED or info.file_size > LARGEST_JSON_BYTES:
-                        raise ModelFileError(f"{path} has a contract that is compressed or too large: it is damaged")
-                    members[info.filename] = archive.read(info)
-    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, OSError, RuntimeError, MemoryError) as error:
-        if isinstance(error, zipfile.BadZipFile) and str(error) == "File is not a zip file":
-            return {}, len(data)
+        entries = list_appended(file)
+        listed = {entry.name: entry for entry in entries}
+        if len(listed) < len(entries):
+            raise ModelFileError(f"{path} holds two appended files of one name: it is damaged")
+        text, entry = None, listed.get(CONTRACT_FILE.encode())
+        if entry is not None:
+            if entry.size is None or entry.size > LARGEST_JSON_BYTES:
+                raise ModelFileError(f"{path} has a contract that is compressed or too large: it is damaged")
+            text = read_appended(file, entry)
+    except DamagedError as error:
         raise ModelFileError(f"{path} is damaged in its appended files ({error}): copy it again") from error
-    return members, start
+    file.seek(0)
+    return file.read(min((entry.at for entry in entries), default=-1)), text
 
 
 def _with_metadata(model: bytes, metadata: bytes) -> bytes:

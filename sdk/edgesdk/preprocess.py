@@ -6,7 +6,6 @@ tensor's value. Integer models whose bytes need no change skip the table, so tha
 """
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesdk.errors import DataError
+from edgesdk.frozen import frozen
 from edgesdk.spec import ModelSpec, shown
 
 Pixels = npt.NDArray[np.uint8]
@@ -34,7 +34,7 @@ Resize = Literal["crop", "squash", "letterbox"]
 _SHIFT = np.arange(-128, 128, dtype=np.int8)
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class ImageInput:
     """How a frame becomes the model's input.
 

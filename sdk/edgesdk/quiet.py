@@ -3,8 +3,8 @@
 import contextlib
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from edgesdk.errors import MissingPackageError
@@ -19,26 +19,42 @@ def captured_output() -> Iterator[Callable[[], str]]:
     Yields:
         A function that returns what was written so far.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
+    import tempfile  # a millisecond that `silenced`, which a cold start runs through, need not pay
+
     with tempfile.TemporaryFile() as log:
-        kept = os.dup(1), os.dup(2)
 
         def text() -> str:
             os.lseek(log.fileno(), 0, os.SEEK_SET)
             return log.read().decode(errors="replace")
 
-        try:
-            os.dup2(log.fileno(), 1)
-            os.dup2(log.fileno(), 2)
+        with _sent_to(log.fileno()):
             yield text
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os.dup2(kept[0], 1)
-            os.dup2(kept[1], 2)
-            os.close(kept[0])
-            os.close(kept[1])
+
+
+@contextlib.contextmanager
+def silenced() -> Iterator[None]:
+    """As `captured_output`, where nobody will look at what was written."""
+    with Path(os.devnull).open("wb") as nowhere, _sent_to(nowhere.fileno()):
+        yield
+
+
+@contextlib.contextmanager
+def _sent_to(place: int) -> Iterator[None]:
+    """Let descriptors 1 and 2 be that one while the block runs."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    try:
+        os.dup2(place, 1)
+        os.dup2(place, 2)
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.dup2(kept[0], 1)
+        os.dup2(kept[1], 2)
+        os.close(kept[0])
+        os.close(kept[1])
 
 
 def import_tensorflow() -> None:

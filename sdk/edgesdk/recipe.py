@@ -1,8 +1,9 @@
 """How a trained network becomes a file: the value, and the recipes that have a name."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
+
+from edgesdk.frozen import frozen
 
 Precision = Literal["float32", "float16", "dynamic", "int8", "int16x8"]
 Io = Literal["float32", "uint8", "int8"]
@@ -14,7 +15,7 @@ Quantizer = Literal["tensorflow", "ai-edge"]
 CALIBRATED = ("int8", "int16x8")
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Recipe:
     """What is asked for, and in a contract also what was done.
 

@@ -1,11 +1,10 @@
 """The answers of a device: frozen values, few, because a cold start pays for each class that is made."""
 
-from dataclasses import dataclass
-
 from edgesdk.choice import Choice
+from edgesdk.frozen import frozen
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Classification:
     """The answer to one frame.
 
@@ -25,7 +24,7 @@ class Classification:
     post_ms: float = 0.0
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Verified:
     """What replaying the golden outputs gave.
 
@@ -60,7 +59,7 @@ class Verified:
         return f"{found}, allowed is {self.tolerance:.2g}"
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Check:
     """One line of `doctor`: a part, whether it works here, what was found, and how to get it."""
 

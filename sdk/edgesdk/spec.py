@@ -1,13 +1,14 @@
 """Which network: a value with one canonical name."""
 
 import math
-from dataclasses import dataclass
 from typing import Literal
+
+from edgesdk.frozen import frozen
 
 Color = Literal["rgb", "gray"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Shown:
     """The picture that an architecture's paper shows it.
 
@@ -64,7 +65,7 @@ def shown(arch: str) -> Shown:
     return ARCHITECTURES.get(arch, Shown())
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class ModelSpec:
     """An architecture with its two multipliers and its number of classes.
 

@@ -2,7 +2,6 @@
 
 import abc
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Literal, Self
 
@@ -10,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesdk.errors import BackendError
+from edgesdk.frozen import frozen
 from edgesdk_device.backends.delegate import Delegate
 
 Family = Literal["cpu", "gpu"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Tensor:
     """An input or output: its place in the graph, shape with the batch, dtype, quantization (scale 0 for none)."""
 
@@ -37,8 +37,6 @@ class Backend(abc.ABC):
         threads: CPU threads it was given.
         delegate: the external delegate that takes part, None without one.
         input, output: the model's only input and output.
-        nodes, delegated_nodes: operations in the graph, and how many of them run on what was asked for: on the external
-            delegate where there is one, else on XNNPACK (CPU) or on the GPU.
         device: the GPU's name, "" on the CPU.
         allocate_ms: what allocating tensors and packing weights took; None where the runtime does it while it loads.
     """
@@ -55,13 +53,25 @@ class Backend(abc.ABC):
         delegate: Delegate | None,
         input: Tensor,
         output: Tensor,
-        nodes: int,
-        delegated_nodes: int,
         device: str = "",
     ) -> None:
         self.name, self.version, self.threads, self.delegate = name, version, threads, delegate
-        self.input, self.output = input, output
-        self.nodes, self.delegated_nodes, self.device = nodes, delegated_nodes, device
+        self.input, self.output, self.device = input, output, device
+
+    @property
+    def nodes(self) -> int:
+        """Operations in the graph."""
+        return self._counts[0]
+
+    @property
+    def delegated_nodes(self) -> int:
+        """How many of them run on what was asked for: the external delegate, or else XNNPACK (CPU) or the GPU."""
+        return self._counts[1]
+
+    @property
+    @abc.abstractmethod
+    def _counts(self) -> tuple[int, int]:
+        """Both, counted when they are first asked for: a label needs neither."""
 
     def invoke(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Run once.
@@ -115,7 +125,7 @@ class Backend(abc.ABC):
         self.close()
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Runtime:
     """One line of `BACKENDS`.
 

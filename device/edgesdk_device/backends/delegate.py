@@ -2,11 +2,12 @@
 
 import ctypes
 import sys
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from edgesdk.errors import BackendError
+from edgesdk.frozen import frozen
 
 _SYMBOLS = ("tflite_plugin_create_delegate", "tflite_plugin_destroy_delegate")
 
@@ -22,7 +23,7 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Delegate:
     """A shared library with `tflite_plugin_create_delegate`, and what it is told.
 

@@ -1,12 +1,13 @@
 """What LiteRT's and tflite-runtime's interpreters have in common."""
 
 import time
+from functools import cached_property
 from typing import Any
 
 import numpy.typing as npt
 
 from edgesdk.errors import BackendError
-from edgesdk.quiet import captured_output
+from edgesdk.quiet import silenced
 from edgesdk_device.backends.backend import Backend, read_tensors
 from edgesdk_device.backends.delegate import Delegate, load_delegate
 
@@ -20,21 +21,16 @@ class InterpreterBackend(Backend):
     family = "cpu"
 
     def __init__(
-        self, interpreter: Any, name: str, version: str, threads: int, delegate: Delegate | None, delegated_nodes: int
+        self, interpreter: Any, name: str, version: str, threads: int, delegate: Delegate | None, taken: int
     ) -> None:
-        self._interpreter = interpreter
+        self._interpreter, self._taken = interpreter, taken
         tensors = read_tensors(interpreter)
-        nodes, taken = count_nodes(interpreter._get_ops_details())
-        super().__init__(
-            name,
-            version,
-            threads=threads,
-            delegate=delegate,
-            input=tensors[0],
-            output=tensors[1],
-            nodes=nodes,
-            delegated_nodes=taken if delegate is None else delegated_nodes,
-        )
+        super().__init__(name, version, threads=threads, delegate=delegate, input=tensors[0], output=tensors[1])
+
+    @cached_property
+    def _counts(self) -> tuple[int, int]:
+        nodes, taken = count_nodes(self._interpreter._get_ops_details())
+        return nodes, taken if self.delegate is None else self._taken
 
     def _write(self, values: npt.NDArray[Any]) -> None:
         self._interpreter.set_tensor(self.input.index, values.reshape(self.input.shape))
@@ -63,7 +59,7 @@ def open_interpreter(
     """
     taken = 0
     try:
-        with captured_output():  # XNNPACK announces itself on stderr
+        with silenced():  # XNNPACK announces itself on stderr
             delegates = [] if delegate is None else [load_delegate(module, delegate)]
             interpreter = module.Interpreter(
                 model_content=model, num_threads=threads, experimental_delegates=delegates or None

@@ -30,7 +30,7 @@ class CompiledBackend(Backend):
 
     def __init__(self, compiled: Any, details: Any, threads: int, device: str) -> None:
         tensors = read_tensors(details)
-        nodes, _ = count_nodes(details._get_ops_details())
+        self._nodes = count_nodes(details._get_ops_details())[0]
         self._compiled = compiled
         self._inputs, self._outputs = compiled.create_input_buffers(0), compiled.create_output_buffers(0)
         super().__init__(
@@ -40,12 +40,14 @@ class CompiledBackend(Backend):
             delegate=None,
             input=tensors[0],
             output=tensors[1],
-            nodes=nodes,
-            delegated_nodes=nodes,
             device=device,
         )
         self._size, self._output = int(np.prod(self.output.shape)), np.empty(0)
         self._write(np.zeros(self.input.shape, self.input.dtype))  # the first one starts more of LiteRT, with its log
+
+    @property
+    def _counts(self) -> tuple[int, int]:
+        return self._nodes, self._nodes
 
     def _write(self, values: npt.NDArray[Any]) -> None:
         self._inputs[0].write(values)
@@ -102,9 +104,8 @@ def has_driver() -> bool:
     """Whether it is worth to try: on Linux a Vulkan driver is installed, elsewhere the system brings one."""
     if not sys.platform.startswith("linux") or {"VK_DRIVER_FILES", "VK_ICD_FILENAMES"} & os.environ.keys():
         return True
-    return any(
-        next(Path(place, "vulkan/icd.d").glob("*.json"), None) for place in ("/usr/share", "/etc", "/usr/local/share")
-    )
+    places = (Path(root, "vulkan/icd.d") for root in ("/usr/share", "/etc", "/usr/local/share"))
+    return any(place.is_dir() and any(place.glob("*.json")) for place in places)
 
 
 def _device(written: str) -> str:

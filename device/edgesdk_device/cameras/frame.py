@@ -1,14 +1,15 @@
 """A frame and the protocol of its sources."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
 import numpy.typing as npt
 
+from edgesdk.frozen import frozen
 
-@dataclass(frozen=True, kw_only=True)
+
+@frozen
 class Frame:
     """One picture.
 
@@ -27,7 +28,7 @@ class Frame:
     capture_ms: float = 0.0
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Notice:
     """What happened to a source that goes on all the same.
 

@@ -1,9 +1,9 @@
 """How a source is opened and watched."""
 
-from dataclasses import dataclass
+from edgesdk.frozen import frozen
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class CaptureOptions:
     """What to ask of a source; each kind of source takes what it knows and leaves the rest.
 

@@ -12,13 +12,13 @@ where next to nothing is expected, zero is taken for granted. No network takes p
 
 import base64
 import zlib
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from edgesdk.errors import ModelFileError
+from edgesdk.frozen import frozen
 
 Code = npt.NDArray[np.int8]
 Floats = npt.NDArray[np.float32]
@@ -45,7 +45,7 @@ TOKEN_EXTRA = np.array([0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 9])
 TOKEN_OF = np.repeat(np.arange(ESCAPE), 1 << TOKEN_EXTRA[:ESCAPE])
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Tables:
     """The static integers of one model's entropy coder, as its contract holds them.
 
@@ -171,7 +171,7 @@ def _unpack(text: str, kind: str) -> npt.NDArray[np.int64]:
         raise ModelFileError(f"the codec's tables cannot be unpacked ({error}): the file is damaged") from error
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class Stage:
     """A pass over a predicted channel: the places it fills, and their up to four known neighbours.
 

@@ -1,7 +1,6 @@
 """What the contract of a codec's half holds beside what every contract holds."""
 
 import math
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
@@ -10,11 +9,12 @@ import numpy.typing as npt
 
 from edgesdk.codecs.context import Tables
 from edgesdk.errors import ModelFileError
+from edgesdk.frozen import frozen
 
 QUALITIES = 100
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen
 class CodecPart:
     """One half of a codec.
 
