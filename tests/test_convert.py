@@ -1,6 +1,9 @@
 import json
+import os
+import select
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -268,6 +271,35 @@ def test_a_converter_that_dies_costs_one_conversion() -> None:
     finally:
         first.close()
     assert worker.run_job(job)[4:8] == b"TFL3"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="waits for a process that is no child of its own")
+def test_a_converter_ends_with_the_process_that_asks(tmp_path: Path) -> None:
+    """Killed in the middle of a job of ten minutes."""
+    (tmp_path / "slow.py").write_text(
+        "import pathlib, time\n\nclass Slow:\n    def run(self):\n"
+        "        pathlib.Path('begun').touch()\n        time.sleep(600)\n"
+    )
+    code = (
+        "from slow import Slow\nfrom edgesdk_convert.worker import shared_worker\n"
+        "worker = shared_worker()\nprint(worker._process.pid, flush=True)\nworker.run(Slow())"
+    )
+    known = os.pathsep.join([str(tmp_path), *sys.path])
+    asking = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": known},
+    )
+    with asking:
+        assert asking.stdout is not None
+        working = os.pidfd_open(int(asking.stdout.readline()))
+        while not (tmp_path / "begun").exists() and asking.poll() is None:
+            time.sleep(0.1)
+        asking.kill()
+    assert select.select([working], [], [], 60)[0]  # which is readable once the process has ended
+    os.close(working)
 
 
 def test_the_converters_reason_is_one_sentence() -> None:
