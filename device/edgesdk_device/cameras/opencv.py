@@ -12,6 +12,7 @@ from edgesdk.errors import SourceError
 from edgesdk_device.cameras.address import without_password
 from edgesdk_device.cameras.frame import Frame, Notice, OnNotice
 from edgesdk_device.cameras.live import READ_GRACE_S, CorruptFrameError, LiveSource
+from edgesdk_device.cameras.memory import FrameMemory
 from edgesdk_device.cameras.options import CaptureOptions
 
 
@@ -47,6 +48,7 @@ class VideoReader:
         if not self._capture.isOpened():
             raise SourceError(f"cannot open {self._named}: {way_out}")
         self._stamped = isinstance(source, int)
+        self._memory = FrameMemory()
         self._position = cv2.CAP_PROP_POS_MSEC
         #: of a recording behind a URL; 0 where no end is known.
         self.length = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))) if isinstance(source, str) else 0
@@ -70,11 +72,13 @@ class VideoReader:
             # V4L2 stamps a buffer with the same clock when its first byte arrives; other systems do not.
             stamp = self._capture.get(self._position) / 1e3
             arrived = stamp if 0 <= arrived - stamp < 1 else arrived
-        ok, image = self._capture.retrieve()
+        ok, image = self._capture.retrieve(self._memory.spare())
         if not ok:
             raise CorruptFrameError("it does not decode")
         captured_at = time.monotonic()
-        return Frame(image=image, index=0, captured_at=captured_at, capture_ms=(captured_at - arrived) * 1e3)
+        return Frame(
+            image=self._memory.keep(image), index=0, captured_at=captured_at, capture_ms=(captured_at - arrived) * 1e3
+        )
 
     def interrupt(self) -> None:
         """OpenCV cannot be woken: the read ends at its timeout."""
@@ -134,18 +138,19 @@ class VideoFile:
         self._closed = False
 
     def __iter__(self) -> Iterator[Frame]:
-        index = 0
+        index, memory = 0, FrameMemory()
         while True:
             start = time.monotonic()
             with self._lock:
                 if self._closed or not self._capture.grab():
                     break
-                ok, image = self._capture.retrieve()
+                ok, image = self._capture.retrieve(memory.spare())
             if not ok:
                 self.corrupt += 1
                 continue
-            captured_at = time.monotonic()
+            captured_at, image = time.monotonic(), memory.keep(image)
             yield Frame(image=image, index=index, captured_at=captured_at, capture_ms=(captured_at - start) * 1e3)
+            del image  # or it would not be spare when the caller has let it go
             index += 1
         if not self._closed:
             self._say_what_is_missing(index)
