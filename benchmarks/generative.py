@@ -51,7 +51,7 @@ CASES = {
     "vae": Case(arch="vae", epochs=8, pictures=("samples", "reconstructions")),
     "vae_2d": Case(arch="vae", epochs=4, settings={"latent": 2}, pictures=("samples", "latent_map")),
     "vae_features": Case(arch="vae", epochs=3, settings={"features_of": "dcgan.run"}),
-    "gan": Case(arch="gan", epochs=15),
+    "gan": Case(arch="gan", epochs=12),
     "dcgan": Case(arch="dcgan", epochs=6),
 }
 HEAD = ("network", "learned in, s", "test dB", "diversity", "file", "M multiply-adds", "kB", "SNR, dB", "ms LiteRT")

@@ -15,7 +15,7 @@ import tf_keras as keras
 from edgesdk.spec import ModelSpec
 from edgesdk_train.models.autoencoder import STRIDES, check_strides, picture
 from edgesdk_train.models.convnet import classify
-from edgesdk_train.models.gan import LEAK, leaky_conv
+from edgesdk_train.models.gan import LEAK, leaky_conv, normed
 from edgesdk_train.models.mobilenet_v1 import scaled
 
 PAPER = "Unsupervised Representation Learning with Deep Convolutional GANs, arXiv 1511.06434"
@@ -53,15 +53,10 @@ def generator(spec: ModelSpec, latent: int) -> Any:
     side = spec.res // STRIDES
     first, second = (scaled(channels, spec.width) for channels in GENERATOR_CHANNELS)
     code = keras.Input((1, 1, latent), name="code")
-    x = _normed(keras.layers.Conv2D(side * side * first, 1, use_bias=False, name="generate1")(code), "generate1")
+    x = normed(keras.layers.Conv2D(side * side * first, 1, use_bias=False, name="generate1")(code), "generate1")
     x = keras.layers.Reshape((side, side, first), name="shaped")(x)
     x = keras.layers.UpSampling2D(2, name="up1")(x)
-    x = _normed(keras.layers.Conv2D(second, 3, padding="same", use_bias=False, name="generate2")(x), "generate2")
+    x = normed(keras.layers.Conv2D(second, 3, padding="same", use_bias=False, name="generate2")(x), "generate2")
     x = keras.layers.UpSampling2D(2, name="up2")(x)
     x = keras.layers.Conv2D(1, 5, padding="same", name="pixels")(x)
     return keras.Model(code, keras.layers.Activation("tanh", name="image")(x), name="generator")
-
-
-def _normed(x: Any, name: str) -> Any:
-    x = keras.layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
-    return keras.layers.ReLU(name=f"{name}_relu")(x)

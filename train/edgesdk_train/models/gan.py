@@ -1,10 +1,11 @@
 """Generative Adversarial Nets (Goodfellow et al., arXiv 1406.2661): the GAN, with the course's layers.
 
 A generator makes pictures from random codes, a discriminator tells them from real ones, and each learns from the
-other's mistakes. Generator: code-1024-1024-784 with ReLU and a tanh at the end; discriminator: 784-256-256-1 with leaky
-ReLU.
+other's mistakes. Generator: code-1024-1024-784 with batch-norm, ReLU and a tanh at the end; discriminator:
+784-256-256-1 with leaky ReLU.
 
-The differences from the paper: these layers, in place of maxout and dropout; Adam with a rate of 2e-4 and a first
+The differences from the paper: these layers, in place of maxout and dropout; batch-norm in the generator, without which
+it makes one picture of all codes (A. Radford et al., arXiv 1511.06434, section 3); Adam with a rate of 2e-4 and a first
 momentum of 0.5 (DCGAN's) in place of plain momentum; the discriminator is told 0.9 for real pictures (T. Salimans et
 al., Improved Techniques for Training GANs, arXiv 1606.03498, section 3.4). The generator maximizes log D(G(z)), as the
 paper's section 3 advises.
@@ -18,7 +19,7 @@ import tf_keras as keras
 
 from edgesdk.spec import ModelSpec
 from edgesdk_train.models.autoencoder import picture
-from edgesdk_train.models.convnet import classify, conv_relu
+from edgesdk_train.models.convnet import classify
 from edgesdk_train.models.mobilenet_v1 import scaled
 
 PAPER = "Generative Adversarial Nets, arXiv 1406.2661"
@@ -49,10 +50,17 @@ def generator(spec: ModelSpec, latent: int) -> Any:
     """A code [batch, 1, 1, latent] -> [batch, res, res, 1] float32 in -1..1."""
     code = x = keras.Input((1, 1, latent), name="code")
     for index, units in enumerate(GENERATOR_UNITS, 1):
-        x = conv_relu(x, scaled(units, spec.width), 1, f"generate{index}")
+        x = keras.layers.Conv2D(scaled(units, spec.width), 1, use_bias=False, name=f"generate{index}")(x)
+        x = normed(x, f"generate{index}")
     x = keras.layers.Conv2D(spec.res**2, 1, name="pixels")(x)
     x = keras.layers.Reshape((spec.res, spec.res, 1), name="shaped")(x)
     return keras.Model(code, keras.layers.Activation("tanh", name="image")(x), name="generator")
+
+
+def normed(x: Any, name: str) -> Any:
+    """Batch-norm and ReLU."""
+    x = keras.layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
+    return keras.layers.ReLU(name=f"{name}_relu")(x)
 
 
 def leaky_conv(
