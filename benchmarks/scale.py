@@ -291,9 +291,13 @@ def write_grid_table(facts: dict[str, Any], work: Path) -> None:
         "of both CPUs taken by others",
         "files equal to local's",
     )
+    one, two = facts["one"], facts["two"]
     note = (
-        "A grid of 16 ConvNets on the digits, an epoch each, of which four are made int8 and proved in "
-        "both runtimes; one CPU and one thread a worker, its start included."
+        "A grid of 16 ConvNets on the digits, an epoch each, of which four are made int8 and proved in both runtimes; one "
+        "CPU and one thread a worker, its start included; what a killed worker took counts as others'. Why not twice as "
+        f"fast: two workers took {two['own_cpu_s']:.0f} CPU seconds for what one did in {one['own_cpu_s']:.0f}, since each "
+        "loads TensorFlow for itself and these two CPUs share caches and memory; "
+        f"they were busy {100 * two['own_cpu_s'] / (2 * two['seconds']):.0f} % of the time."
     )
     save_table("scale_grid", head, rows, note, {name: facts[name] for name in ("local", "one", "two", "killed")})
 
