@@ -295,7 +295,7 @@ def write_grid_table(facts: dict[str, Any], work: Path) -> None:
     note = (
         "A grid of 16 ConvNets on the digits, an epoch each, of which four are made int8 and proved in both runtimes; "
         "one CPU and one thread a worker, its start included; what a killed worker took counts as others'. Why not "
-        f"twice as fast: two workers took {two['own_cpu_s']:.0f} CPU seconds for what one did in {took:.0f}, since each "
+        f"twice as fast: two workers took {two['own_cpu_s']:.0f} CPU seconds for {took:.0f} of one, since each "
         "loads TensorFlow for itself and these two CPUs share caches and memory; "
         f"they were busy {100 * two['own_cpu_s'] / (2 * two['seconds']):.0f} % of the time."
     )
