@@ -54,7 +54,7 @@ CASES = {
     "gan": Case(arch="gan", epochs=12),
     "dcgan": Case(arch="dcgan", epochs=6),
 }
-HEAD = ("network", "learned in, s", "test dB", "diversity", "file", "M multiply-adds", "kB", "SNR, dB", "ms LiteRT")
+HEAD = ("network", "test dB", "diversity", "file", "M multiply-adds", "kB", "SNR, dB", "ms LiteRT")
 
 
 def networks(shared: Path, work: Path, pictures: Path, chosen: Sequence[str] = tuple(CASES)) -> None:
@@ -69,7 +69,6 @@ def networks(shared: Path, work: Path, pictures: Path, chosen: Sequence[str] = t
             facts[f"{name} {made.contract.name.split()[-1]}"] = made.to_json() | {
                 "results": run.results,
                 "problems": [problem.name for problem in run.problems],
-                "learned_s": run.seconds,
                 "dB": made.contract.measured.signal_to_noise_db,
                 "ms": timed.invoke_ms.p50,
             }
@@ -81,7 +80,7 @@ def networks(shared: Path, work: Path, pictures: Path, chosen: Sequence[str] = t
         HEAD,
         rows,
         f"60,000 pictures of Fashion-MNIST; epochs: {', '.join(f'{name} {CASES[name].epochs}' for name in learned)}; "
-        "int8 files, quick medians on 1 thread; the machine was shared, so that the seconds say little",
+        "int8 files, quick medians on 1 thread",
         ordered,
     )
 
@@ -92,7 +91,6 @@ def _row(key: str, facts: dict[str, Any], *, first: bool) -> tuple[str, ...]:
     results = facts["results"]
     return (
         name if first else "",
-        f"{facts['learned_s']:.0f}" if first else "",
         f"{results['test_psnr_db']:.1f}" if first and "test_psnr_db" in results else "",
         f"{results['diversity']:.2f}" if first and "diversity" in results else "",
         part,
