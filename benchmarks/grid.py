@@ -98,7 +98,7 @@ def measure(cells: Sequence[Cell]) -> list[Measurement]:
     found = []
     for cell, row in zip(cells, rows, strict=True):
         assert isinstance(row, Measurement)
-        found.append(replace(row, model=f"mobilenet_v1 {cell.name}", path=cell.path.name))
+        found.append(replace(row, model=cell.name, path=cell.path.name))
     return found
 
 
@@ -164,7 +164,8 @@ def publish(name: str, cells: Sequence[Cell], rows: Sequence[Measurement], what:
         rows=rows,
         command=["python", "benchmarks/grid.py", name, "--shared", "DIR", "--work", "DIR"],
         title=f"MobileNet V1's widths and resolutions on {name}",
-        summary=f"{what}: {len(cells)} files, top-1 of {n} photos; nothing beats {', '.join(front)}.",
+        summary=f"{what}: {len(cells)} files, top-1 of {n} photos; nothing beats {len(front)} of them, from {front[0]} "
+        f"to {front[-1]}.",
         points=points,
         candidates=[HEAD, *table],
     )
