@@ -26,7 +26,6 @@ from edgesdk.recipe import Precision
 from edgesdk.reports.drawing import Point
 from edgesdk.reports.page import SERIES
 from edgesdk.reports.report import Report, write_report
-from edgesdk_device.board import load_average
 
 SIZES = (128, 160, 192, 224)
 PRECISIONS: tuple[Precision, ...] = ("int8", "float32")
@@ -98,7 +97,7 @@ def measure(cells: Sequence[Cell]) -> list[Measurement]:
     found = []
     for cell, row in zip(cells, rows, strict=True):
         assert isinstance(row, Measurement)
-        found.append(replace(row, model=f"mobilenet_v1 {cell.name}", path=cell.path.name))
+        found.append(replace(row, model=cell.name, path=cell.path.name))
     return found
 
 
@@ -164,7 +163,8 @@ def publish(name: str, cells: Sequence[Cell], rows: Sequence[Measurement], what:
         rows=rows,
         command=["python", "benchmarks/grid.py", name, "--shared", "DIR", "--work", "DIR"],
         title=f"MobileNet V1's widths and resolutions on {name}",
-        summary=f"{what}: {len(cells)} files, top-1 of {n} photos; nothing beats {', '.join(front)}.",
+        summary=f"{what}: {len(cells)} files, top-1 of {n} photos; nothing beats {len(front)} of them, from {front[0]} "
+        f"to {front[-1]}.",
         points=points,
         candidates=[HEAD, *table],
     )
@@ -176,7 +176,7 @@ def publish(name: str, cells: Sequence[Cell], rows: Sequence[Measurement], what:
     save(f"grid_{name}.csv", text.getvalue())
     note = (
         f"{what}: top-1 of {n} photos, p50 of one invoke, 1 thread, LiteRT {rows[0].versions['litert']}, quick, "
-        f"{rows[0].board}, at load {load_average():.1f}"
+        f"{rows[0].board}, at load {max(row.after.load for row in rows):.1f}"
     )
     save(f"grid_{name}.md", "\n\n".join([*(matrix(cells, rows, precision) for precision in PRECISIONS), note]))
 
