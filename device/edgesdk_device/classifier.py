@@ -205,23 +205,10 @@ class Classifier(Model):
         return self.answer(values, top=top, preprocess_ms=(time.perf_counter() - start) * 1e3)
 
     def answer(self, values: npt.NDArray[Any], *, top: int = 5, preprocess_ms: float = 0.0) -> Classification:
-        """Classify a frame that `prepare` fitted; `preprocess_ms` is what that took.
-
-        It is `run` and `name`, one after the other; a stream has the next frame run while it names this one.
-        """
+        """Classify a frame that `prepare` fitted; `preprocess_ms` is what that took."""
         start = time.perf_counter()
-        raw = self.run(values)
-        return self.name(raw, top=top, preprocess_ms=preprocess_ms, invoke_ms=(time.perf_counter() - start) * 1e3)
-
-    def run(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """The runtime's raw output for a frame that `prepare` fitted."""
-        return self.backend.invoke(values)
-
-    def name(
-        self, raw: npt.NDArray[Any], *, top: int = 5, preprocess_ms: float = 0.0, invoke_ms: float = 0.0
-    ) -> Classification:
-        """What a raw output says; the times are those of the steps before."""
-        start = time.perf_counter()
+        raw = self.backend.invoke(values)
+        done = time.perf_counter()
         scores = self.backend.dequantize(raw)
         if self.contract.output.kind == "logits":
             powers = np.exp(scores - scores.max())
@@ -235,8 +222,8 @@ class Classifier(Model):
             score=named[0][1],
             top=named,
             preprocess_ms=preprocess_ms,
-            invoke_ms=invoke_ms,
-            post_ms=(time.perf_counter() - start) * 1e3,
+            invoke_ms=(done - start) * 1e3,
+            post_ms=(time.perf_counter() - done) * 1e3,
         )
 
 

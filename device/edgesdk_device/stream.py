@@ -14,17 +14,10 @@ from edgesdk.results import Classification
 from edgesdk_device.cameras import Frame, Source
 from edgesdk_device.classifier import Classifier
 
-AHEAD = 4  # frames of a file: one in the making, one fitted, one with the model, one being named
+AHEAD = 3  # frames of a file: one with the model, one fitted, one in the making
 
 _Values = npt.NDArray[Any]
-
-
-#: What one thread hands to the next: a frame, its values and what fitting them took; with them what the model made of
-#: them, and what that took; what went wrong; None at the end.
 _Fitted = tuple[Frame, _Values, float]
-_Ran = tuple[Frame, _Values, float, _Values, float]
-_Line = SimpleQueue[_Fitted | BaseException | None]
-_Out = SimpleQueue[_Ran | BaseException | None]
 
 
 @frozen
@@ -33,7 +26,7 @@ class Age:
 
     Attributes:
         capture_ms: reading and decoding the frame.
-        queue_ms: waiting: for the classifier, and of a file's frame for the loop to come back for its answer.
+        queue_ms: from captured to taken up by the classifier.
         preprocess_ms, invoke_ms, post_ms: fitting it to the model, the runtime, from raw output to labels.
     """
 
@@ -90,11 +83,11 @@ class Stream:
                 print(answer.label, answer.score, answer.age_ms)
 
     A live source (a camera, a URL, anything paced) gives its newest frame each time; what came and went while the model
-    was busy is dropped and counted. Of a file or folder every frame is answered; a thread that reads and fits them and
-    one that runs the model are a few frames ahead of the loop. In asyncio, `async for answer in Stream(...)` does the
-    same on worker threads.
+    was busy is dropped and counted. Of a file or folder every frame is answered; reading and fitting them runs ahead on
+    a thread of its own, beside the model. In asyncio, `async for answer in Stream(...)` does the same on worker
+    threads.
 
-    Leaving the loop, in whatever way, ends the threads; the source can be used again. `close`, leaving the stream's
+    Leaving the loop, in whatever way, ends the thread; the source can be used again. `close`, leaving the stream's
     `with` block, or cancelling the task closes the source too. The classifier belongs to the caller, who must not use
     it for something else while a loop runs.
 
@@ -151,35 +144,35 @@ class Stream:
         for frame in self._source:
             start = time.perf_counter()
             self._classify.prepare(frame.image, values)
-            preprocess_ms = (time.perf_counter() - start) * 1e3
-            yield self._answer(frame, self._classify.answer(values, top=self._top, preprocess_ms=preprocess_ms))
+            yield self._answer(frame, values, (time.perf_counter() - start) * 1e3)
 
     def _of_every(self) -> Iterator[Answer]:
         free: SimpleQueue[_Values | None] = SimpleQueue()
-        fitted, ran, stop = _Line(), _Out(), threading.Event()
+        ready: SimpleQueue[_Fitted | BaseException | None] = SimpleQueue()
         for _ in range(AHEAD):  # as many frames as there are buffers are on their way
             free.put(self._classify.new_values())
-        threads = [
-            threading.Thread(target=self._fit_ahead, args=(free, fitted, stop), name="read ahead", daemon=True),
-            threading.Thread(target=self._run_ahead, args=(fitted, ran, stop), name="run ahead", daemon=True),
-        ]
-        for thread in threads:
-            thread.start()
+        stop = threading.Event()
+        thread = threading.Thread(target=self._fit_ahead, args=(free, ready, stop), name="read ahead", daemon=True)
+        thread.start()
         try:
-            while (item := ran.get()) is not None:
-                if isinstance(item, BaseException):
-                    raise item
-                frame, values, preprocess_ms, raw, invoke_ms = item
-                named = self._classify.name(raw, top=self._top, preprocess_ms=preprocess_ms, invoke_ms=invoke_ms)
+            while (fitted := ready.get()) is not None:
+                if isinstance(fitted, BaseException):
+                    raise fitted
+                frame, values, preprocess_ms = fitted
+                answer = self._answer(frame, values, preprocess_ms)
                 free.put(values)
-                yield self._answer(frame, named)
+                yield answer
         finally:
             stop.set()
             free.put(None)
-            for thread in threads:
-                thread.join()
+            thread.join()
 
-    def _fit_ahead(self, free: "SimpleQueue[_Values | None]", fitted: _Line, stop: threading.Event) -> None:
+    def _fit_ahead(
+        self,
+        free: "SimpleQueue[_Values | None]",
+        ready: "SimpleQueue[_Fitted | BaseException | None]",
+        stop: threading.Event,
+    ) -> None:
         try:
             for frame in self._source:
                 values = free.get()
@@ -187,36 +180,24 @@ class Stream:
                     return
                 start = time.perf_counter()
                 self._classify.prepare(frame.image, values)
-                fitted.put((frame, values, (time.perf_counter() - start) * 1e3))
+                ready.put((frame, values, (time.perf_counter() - start) * 1e3))
         except BaseException as error:  # it surfaces in the loop that fetches the answers
-            fitted.put(error)
+            ready.put(error)
         finally:
-            fitted.put(None)
+            ready.put(None)
 
-    def _run_ahead(self, fitted: _Line, ran: _Out, stop: threading.Event) -> None:
-        try:
-            while (item := fitted.get()) is not None and not stop.is_set():
-                if isinstance(item, BaseException):
-                    raise item
-                start = time.perf_counter()
-                raw = self._classify.run(item[1])
-                ran.put((*item, raw, (time.perf_counter() - start) * 1e3))
-        except BaseException as error:
-            ran.put(error)
-        finally:
-            ran.put(None)
-
-    def _answer(self, frame: Frame, named: Classification) -> Answer:
-        taken_ms = named.preprocess_ms + named.invoke_ms + named.post_ms
+    def _answer(self, frame: Frame, values: _Values, preprocess_ms: float) -> Answer:
+        waited_ms = (time.monotonic() - frame.captured_at) * 1e3 - preprocess_ms
+        answer = self._classify.answer(values, top=self._top, preprocess_ms=preprocess_ms)
         return Answer(
             frame=frame,
-            classification=named,
+            classification=answer,
             age=Age(
                 capture_ms=frame.capture_ms,
-                queue_ms=max(0.0, (time.monotonic() - frame.captured_at) * 1e3 - taken_ms),
-                preprocess_ms=named.preprocess_ms,
-                invoke_ms=named.invoke_ms,
-                post_ms=named.post_ms,
+                queue_ms=max(0.0, waited_ms),
+                preprocess_ms=preprocess_ms,
+                invoke_ms=answer.invoke_ms,
+                post_ms=answer.post_ms,
             ),
             dropped=self._source.dropped,
             corrupt=self._source.corrupt,

@@ -13,7 +13,6 @@ from edgesdk_device.backends import Delegate
 from edgesdk_device.classifier import Classifier
 
 SMALL = (40, 30)  # width, height of the grey pictures that are compared
-NOTHING = np.empty(0)  # the raw output of a frame that was not run
 CHANGED = 20  # of 255: more than a camera's noise averaged over a cell, less than a shadow
 
 
@@ -45,7 +44,6 @@ class Look(Classifier):
         self._before: npt.NDArray[np.int16] | None = None
         self._awake = 0
         self._asleep: set[int] = set()  # the rooms of frames that need no answer; a stream has several on their way
-        self._has_run = False
         self._last: Classification | None = None
 
     def prepare(self, frame: npt.NDArray[Any], values: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
@@ -57,20 +55,11 @@ class Look(Classifier):
         self._asleep.add(id(values))
         return values
 
-    def run(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """As `Classifier.run`, but nothing where nothing moved."""
-        if self._has_run and id(values) in self._asleep:
-            return NOTHING
-        self._has_run = True
-        return super().run(values)
-
-    def name(
-        self, raw: npt.NDArray[Any], *, top: int = 5, preprocess_ms: float = 0.0, invoke_ms: float = 0.0
-    ) -> Classification:
-        """As `Classifier.name`; the last one again where nothing moved."""
-        if raw is NOTHING and self._last is not None:
+    def answer(self, values: npt.NDArray[Any], *, top: int = 5, preprocess_ms: float = 0.0) -> Classification:
+        """As `Classifier.answer`; the last one again where nothing moved."""
+        if self._last is not None and id(values) in self._asleep:
             return replace(self._last, preprocess_ms=preprocess_ms, invoke_ms=0.0, post_ms=0.0)
-        self._last = super().name(raw, top=top, preprocess_ms=preprocess_ms, invoke_ms=invoke_ms)
+        self._last = super().answer(values, top=top, preprocess_ms=preprocess_ms)
         return self._last
 
     def _moves(self, region: npt.NDArray[Any]) -> bool:
