@@ -5,6 +5,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -114,5 +115,5 @@ def _row(fault: str, case: Case, code: int, log: Path, wrong: list[str], *, expe
         found = "; ".join(wrong)
     elif code != expected or any("Traceback" in line for line in said) or "this is a bug" in last:
         found = f"expected code {expected} and a sentence"
-    said_of = "" if expected == 0 else last.replace("|", "/")[:160]
+    said_of = "" if expected == 0 else last.replace(sys.prefix, ".venv").replace("|", "/")[:160]
     return {"fault": fault, "command": case.name, "code": str(code), "says": said_of, "found": found}

@@ -12,6 +12,7 @@ from apps import StartApp, running_apps
 from edgesdk import verbs
 from edgesdk.converted import Converted
 from edgesdk.runfolder import Run
+from edgesdk_device.web import litertjs
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 COLORS = {"blue": (200, 40, 40), "green": (40, 200, 40), "red": (40, 40, 200)}
@@ -30,6 +31,17 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EDGESDK_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture
+def litertjs_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Files with LiteRT.js' names: a server hands them out, and nothing runs them."""
+    monkeypatch.setenv("EDGESDK_CACHE", str(tmp_path / "cache"))
+    home = tmp_path / "cache" / f"litertjs-{litertjs.VERSION}"
+    home.mkdir(parents=True)
+    for name in litertjs.NAMES:
+        (home / name).write_text(name)
+    return home
 
 
 @pytest.fixture

@@ -12,23 +12,12 @@ import pytest
 
 from edgesdk import cli
 from edgesdk_device.codec import find_codec
-from edgesdk_device.web import litertjs, site
+from edgesdk_device.web import site
 from edgesdk_device.web.live import LiveServer
 
 
 @pytest.fixture
-def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Files with LiteRT.js' names."""
-    monkeypatch.setenv("EDGESDK_CACHE", str(tmp_path / "cache"))
-    home = tmp_path / "cache" / f"litertjs-{litertjs.VERSION}"
-    home.mkdir(parents=True)
-    for name in litertjs.NAMES:
-        (home / name).write_text(name)
-    return home
-
-
-@pytest.fixture
-def server(runtime: Path) -> Iterator[LiveServer]:
+def server(litertjs_names: Path) -> Iterator[LiveServer]:
     with LiveServer("photo", "0", viewers=2) as server:
         yield server
 
@@ -88,7 +77,7 @@ def test_a_slow_page_gets_the_newest_frame_and_holds_up_nobody(server: LiveServe
     asyncio.run(watch())
 
 
-def test_elsewhere_it_speaks_https_to_who_has_the_token(runtime: Path) -> None:
+def test_elsewhere_it_speaks_https_to_who_has_the_token(litertjs_names: Path) -> None:
     async def ask(address: str) -> None:
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -112,7 +101,7 @@ def test_elsewhere_it_speaks_https_to_who_has_the_token(runtime: Path) -> None:
         asyncio.run(ask(server.address))
 
 
-def test_a_codec_is_named_by_its_folder_or_name(runtime: Path, tmp_path: Path) -> None:
+def test_a_codec_is_named_by_its_folder_or_name(litertjs_names: Path, tmp_path: Path) -> None:
     one, other = site.read_models(["thumbnail", find_codec("photo")])
     assert [row["name"] for row in site.describe([one, other], None)["models"]] == ["thumbnail", "photo"]  # type: ignore[attr-defined, index]
     assert cli.main(["web", "photo", "-o", str(tmp_path / "site")]) == 0
@@ -120,7 +109,7 @@ def test_a_codec_is_named_by_its_folder_or_name(runtime: Path, tmp_path: Path) -
 
 
 def test_what_cannot_be_served_is_one_sentence(
-    runtime: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    litertjs_names: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "empty.codec").mkdir()
     common = ["--compress", str(tmp_path / "out.eds"), "--source", "synthetic", "--serve", "0"]

@@ -50,18 +50,7 @@ POSTED: dict[str, Any] = {
 
 
 @pytest.fixture
-def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Files with LiteRT.js' names: the server hands them out, and nothing here runs them."""
-    monkeypatch.setenv("EDGESDK_CACHE", str(tmp_path / "cache"))
-    home = tmp_path / "cache" / f"litertjs-{litertjs.VERSION}"
-    home.mkdir(parents=True)
-    for name in litertjs.NAMES:
-        (home / name).write_text(name)
-    return home
-
-
-@pytest.fixture
-def server(runtime: Path, int8_file: Converted, tmp_path: Path) -> Iterator[phone.PhoneServer]:
+def server(litertjs_names: Path, int8_file: Converted, tmp_path: Path) -> Iterator[phone.PhoneServer]:
     with edgesdk.phone([int8_file.path], serve="127.0.0.1:0", collect=tmp_path / "photos") as server:
         yield server
 
@@ -183,14 +172,14 @@ def test_hostile_posts_change_nothing(server: phone.PhoneServer, tmp_path: Path)
     assert [path.parent.name for path in (tmp_path / "photos").rglob("*.jpg")] == ["car"]
 
 
-def test_without_a_folder_nothing_is_saved(runtime: Path, int8_file: Converted) -> None:
+def test_without_a_folder_nothing_is_saved(litertjs_names: Path, int8_file: Converted) -> None:
     with edgesdk.phone([int8_file.path], serve="127.0.0.1:0") as server:
         status, _, said = Phone(server).ask("POST", "/save?label=car", photo())
     assert status == 409 and b"--collect" in said
 
 
 def test_bench_ends_when_the_phone_is_done_or_gone(
-    runtime: Path, int8_file: Converted, monkeypatch: pytest.MonkeyPatch
+    litertjs_names: Path, int8_file: Converted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with phone.PhoneServer([int8_file.path], address="127.0.0.1:0", task=phone.Task(quick=True)) as server:
         me = Phone(server)
@@ -209,7 +198,7 @@ def test_bench_ends_when_the_phone_is_done_or_gone(
             phone.bench_phone([int8_file.path], server)
 
 
-def test_wrong_usage_is_one_sentence(runtime: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_wrong_usage_is_one_sentence(litertjs_names: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "text.tflite").write_text("no model")
     assert cli.main(["phone", str(tmp_path / "text.tflite")]) == 1
     assert "is not a TFLite model" in capsys.readouterr().err
@@ -220,7 +209,7 @@ def test_wrong_usage_is_one_sentence(runtime: Path, capsys: pytest.CaptureFixtur
 
 
 def test_the_site_takes_no_folder_of_others(
-    runtime: Path, int8_file: Converted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    litertjs_names: Path, int8_file: Converted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mine = tmp_path / "mine"
     mine.mkdir()

@@ -20,6 +20,7 @@ import time
 from typing import IO, Any
 
 from edgesdk.errors import ConversionError, EdgeSDKError
+from edgesdk.quiet import last_words
 from edgesdk_convert.jobs import Answer, Job
 
 LOG_TAIL = 600
@@ -61,7 +62,11 @@ class Worker:
             ok, answer = _receive(self._process.stdout)
         except (OSError, EOFError) as error:
             code = self._process.wait()
-            raise ConversionError(f"the converter process died (exit code {code}): {self._tail()}") from error
+            self._log.seek(0)
+            said = last_words(self._log.read(), LOG_TAIL)
+            raise ConversionError(
+                f"the converter process died (exit code {code}){': ' if said else ''}{said}"
+            ) from error
         if isinstance(answer, EdgeSDKError):
             raise answer
         if not ok:
@@ -78,10 +83,6 @@ class Worker:
         self._process.kill()
         self._process.wait()
         self._log.close()
-
-    def _tail(self) -> str:
-        self._log.seek(0)
-        return " ".join(self._log.read().decode(errors="replace").split())[-LOG_TAIL:]
 
 
 _shared: Worker | None = None

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from typing import Any, Self
 
 from edgesdk.errors import BackendError, EdgeSDKError
+from edgesdk.quiet import last_words
 
 
 def ask_apart(module: str, question: dict[str, Any], subject: str, timeout_s: float) -> dict[str, Any]:
@@ -77,8 +78,8 @@ class Apart:
             code = self._process.wait()
             how = "it answers no JSON" if line else f"exit code {code}" if code >= 0 else signal.Signals(-code).name
             self._said.seek(0)
-            tail = " ".join(self._said.read().decode(errors="replace").split())[-300:]
-            raise BackendError(f"{self.subject} died ({how}){': ' if tail else ''}{tail}") from error
+            said = last_words(self._said.read(), 300)
+            raise BackendError(f"{self.subject} died ({how}){': ' if said else ''}{said}") from error
         if "error" in answer:
             raise BackendError(answer["error"])
         return answer

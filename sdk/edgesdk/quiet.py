@@ -57,6 +57,14 @@ def _sent_to(place: int) -> Iterator[None]:
         os.close(kept[1])
 
 
+def last_words(log: bytes, most: int) -> str:
+    """The end of what a process wrote before it died, as a part of a sentence: of a traceback its error alone."""
+    text = log.decode(errors="replace").rstrip()
+    if "Traceback (most recent call last):" in text:
+        text = text.splitlines()[-1]
+    return " ".join(text.split())[-most:]
+
+
 def import_tensorflow() -> None:
     """Import TensorFlow and legacy Keras without their noise; later imports find them loaded.
 

@@ -6,6 +6,7 @@ import ssl
 from collections import Counter
 from collections.abc import Callable
 
+from edgesdk_device.app.background import Background
 from edgesdk_device.app.settings import LOOPBACK
 
 PATIENCE_S = 60.0
@@ -43,6 +44,14 @@ class Door:
     def stay(self, protocol: asyncio.BaseProtocol) -> None:
         """This connection may last."""
         self._stay.add(protocol)
+
+    async def serve_until_over(self, beside: Background) -> None:
+        """Take in one after another until the server is to end, then let the port go; who is inside stays."""
+        serving = asyncio.create_task(self.serve())
+        beside.ready()
+        await beside.over.wait()
+        serving.cancel()
+        self._listening.close()
 
     async def serve(self) -> None:
         """Take in one after another, until cancelled."""

@@ -1,6 +1,5 @@
 """The web page: served by a thread of its own, which takes the newest frame whenever somebody wants to see it."""
 
-import asyncio
 import json
 import logging
 import os
@@ -103,13 +102,7 @@ class PageServer:
         server = runner.server
         assert server is not None
         self._door = Door(listening, server, self._settings.viewers + SPARE_CONNECTIONS)
-        self._beside.ready()
-        tasks = asyncio.create_task(self._audience.pump()), asyncio.create_task(self._door.serve())
-        await self._beside.over.wait()
-        for task in tasks:
-            task.cancel()
-        listening.close()
-        await self._audience.leave()
+        await self._audience.stay(self._door)
         await runner.cleanup()
 
     def _note(self, event: dict[str, object]) -> None:

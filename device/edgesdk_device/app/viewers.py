@@ -104,7 +104,7 @@ class Audience(Generic[Frame]):
             self._wanted = False
             self._beside.loop.call_soon_threadsafe(self._fresh.set)
 
-    async def pump(self) -> None:
+    async def _pump(self) -> None:
         """Give the newest frame to every viewer that wants one, whenever there is one."""
         while True:
             await self._fresh.wait()
@@ -148,6 +148,9 @@ class Audience(Generic[Frame]):
         for viewer in self.viewers:
             viewer.note(text)
 
-    async def leave(self) -> None:
-        """Say goodbye to everybody."""
+    async def stay(self, door: Door) -> None:
+        """Have pages in and give them frames until the server is to end, then say goodbye to everybody."""
+        pumping = asyncio.create_task(self._pump())
+        await door.serve_until_over(self._beside)
+        pumping.cancel()
         await asyncio.gather(*(viewer.leave("edgesdk stopped") for viewer in self.viewers))

@@ -89,13 +89,7 @@ class LiveServer:
         await runner.setup()
         assert runner.server is not None
         self._door = Door(listening, runner.server, self._most, context)
-        tasks = asyncio.create_task(self._audience.pump()), asyncio.create_task(self._door.serve())
-        self._beside.ready()
-        await self._beside.over.wait()
-        for task in tasks:
-            task.cancel()
-        listening.close()
-        await self._audience.leave()
+        await self._audience.stay(self._door)
         await runner.cleanup()
         if context is not None:
             await asyncio.sleep(2 * GOODBYE_S)

@@ -155,11 +155,7 @@ class PhoneServer:
         await runner.setup()
         assert runner.server is not None
         self._door = Door(listening, runner.server, MOST_CONNECTIONS, context)
-        serving = asyncio.create_task(self._door.serve())
-        self._beside.ready()
-        await self._beside.over.wait()
-        serving.cancel()
-        listening.close()
+        await self._door.serve_until_over(self._beside)
         await runner.cleanup()
         await asyncio.sleep(2 * GOODBYE_S)  # TLS says goodbye on each connection, and hangs up after GOODBYE_S
 
