@@ -157,6 +157,9 @@ def test_a_frame_is_saved_under_its_label_and_nowhere_else(int8_file: Converted,
             assert post_label(app.address, label)[0] == 400
         for text in ("", "[]", '{"label": 3}', '{"name": "x"}', '"label"', "\xff"):
             assert ask(app.address, method="POST", path="/save", data=text.encode("latin-1"))[0] == 400
+        assert ask(app.address, method="POST", path="/save", data=b"[" * 4000)[0] == 400
+        unknown = {"Content-Type": "application/json; charset=klingon"}
+        assert ask(app.address, method="POST", path="/save", data=b"{}", headers=unknown)[0] == 400
         assert ask(app.address, method="POST", path="/save", data=b"x" * 10_000)[0] == 413
         assert ask(app.address, path="/save")[0] == 405
         assert ask(app.address, path="/../../../etc/passwd")[0] == 404

@@ -195,9 +195,11 @@ class Classifier(Model):
             top: how many of the best classes to name.
 
         Raises:
-            ValueError: if the frame is of another dtype or shape.
+            ValueError: if the frame is of another dtype or shape, or top < 1.
             DataError: if the photo cannot be read.
         """
+        if top < 1:
+            raise ValueError(f"top is {top}, expected at least 1")
         if isinstance(frame, str | Path):
             frame = read_photo(frame)
         start = time.perf_counter()
