@@ -8,8 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
+from apps import until
 from edgesdk.converted import Converted
 from edgesdk.errors import ServeError, WriteError
 from edgesdk.photos.data import read_dataset
@@ -42,15 +42,6 @@ def running(file: Converted, **settings: Any) -> Iterator[CameraApp]:
         thread.join(10)
         app.close()
         assert not thread.is_alive()
-
-
-def until(true: Callable[[], Any], seconds: float = 10.0) -> Any:
-    """Wait for something; returns it."""
-    end = time.monotonic() + seconds
-    while not (found := true()):
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
-    return found
 
 
 def ask(address: str, **more: Any) -> tuple[int, str, dict[str, str]]:
