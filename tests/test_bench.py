@@ -177,9 +177,8 @@ def test_what_cannot_be_measured_is_named(int8_file: Converted, tmp_path: Path) 
 
 
 def test_data_with_other_classes_is_named(int8_file: Converted) -> None:
-    with pytest.raises(
-        DataError, match="digits has a class '0' that the model does not know; it knows blue, green, red"
-    ):
+    said = "digits has a class '0' that the model does not know: name photos of blue, green, red"
+    with pytest.raises(DataError, match=said):
         verbs.bench([int8_file.path], data="digits", quick=True)
 
 

@@ -284,8 +284,9 @@ def _check_classes(dataset: Dataset, contract: Contract, path: Path) -> None:
     labels = contract.output.labels
     if not contract.output.classifies:
         raise DataError(f"{path} is no classifier, its output is {contract.output.kind}: leave out --data")
+    known = ", ".join(labels[:5]) + (", ..." if len(labels) > 5 else "")
     unknown = [name for name in dataset.classes if name not in labels]
     if unknown:
         raise DataError(
-            f"{dataset.name} has a class {unknown[0]!r} that the model does not know; it knows {', '.join(labels[:5])}"
+            f"{dataset.name} has a class {unknown[0]!r} that the model does not know: name photos of {known}"
         )

@@ -193,11 +193,13 @@ def histogram(row: Measurement) -> tuple[str, int]:
             6 + index * 388 / BINS, 112 - 96 * count / tallest, 388 / BINS - 1, 96 * count / tallest, "invoke", tip
         )
     canvas.line(6, 112.5, 394, 112.5, "axisline")
-    for value, kind in ((row.invoke_ms.p50, "p50"), (row.invoke_ms.p90, "p90"), (row.invoke_ms.p99, "p99")):
-        if value <= end:
-            place = 6 + 388 * (value - low) / (end - low)
-            canvas.line(place, 10, place, 112, "mark")
-            canvas.text(place + 3, {"p50": 16, "p90": 32, "p99": 48}[kind], kind)
+    shares = (("p50", row.invoke_ms.p50, 16), ("p90", row.invoke_ms.p90, 32), ("p99", row.invoke_ms.p99, 48))
+    places = [(kind, 6 + 388 * (value - low) / (end - low), y) for kind, value, y in shares if value <= end]
+    for _, place, _ in places:
+        canvas.line(place, 10, place, 112, "mark")
+    for kind, place, y in places:  # over the lines: the next one may be near
+        beside, anchor = (3, "start") if place < 370 else (-3, "end")
+        canvas.text(place + beside, y, kind, kind, anchor)
     for tick in _ticks(low, end, 5):
         canvas.text(6 + 388 * (tick - low) / (end - low), 130, f"{tick:g}", anchor="middle")
     canvas.text(394, 146, "ms", anchor="end")
