@@ -19,6 +19,7 @@ import pytest
 
 import edgesdk
 from apps import StartApp, lines_of
+from conftest import COLORS
 from edgesdk import verbs
 from edgesdk.commands.service import service_unit
 from edgesdk.converted import Converted
@@ -30,7 +31,6 @@ from edgesdk_device.cameras.frame import Frame
 from edgesdk_device.stream import Age, Answer
 
 LIVE = CaptureOptions(paced=True, loop=True, fps=30)
-COLORS = {"blue": (200, 40, 40), "green": (40, 200, 40), "red": (40, 40, 200)}
 
 
 @pytest.fixture(scope="module")

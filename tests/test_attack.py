@@ -12,11 +12,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from apps import until
 from edgesdk.converted import Converted
 from edgesdk_device.app import CameraApp
 from edgesdk_device.app.guard import HEADERS
 from edgesdk_device.app.listening import reachable
-from test_server import ask, running, until
+from test_server import ask, running
 
 OTHER_SITES = (
     {"Origin": "http://evil.example"},
@@ -170,9 +171,9 @@ def test_fifty_viewers_see_newer_and_newer_frames(app: CameraApp) -> None:
 
 def test_a_viewer_may_stay_longer_than_a_request(app: CameraApp) -> None:
     async def stay() -> int:
-        count, until_ = 0, time.monotonic() + 4.5  # past the patience with others
+        count, end = 0, time.monotonic() + 4.5  # past the patience with others
         async with aiohttp.ClientSession() as session, session.ws_connect(f"{app.address}live", max_msg_size=0) as line:
-            while time.monotonic() < until_:
+            while time.monotonic() < end:
                 if (await line.receive()).type is aiohttp.WSMsgType.BINARY:
                     count += 1
                     await line.send_str("next")
