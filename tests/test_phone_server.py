@@ -1,15 +1,19 @@
 """The workstation's side of the phone's page, asked as a phone, and as somebody who means harm."""
 
 import base64
+import errno
 import hashlib
 import http.client
 import io
 import json
+import os
+import shutil
 import ssl
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import cv2
 import numpy as np
@@ -223,6 +227,20 @@ def test_the_site_takes_no_folder_of_others(
     told = json.loads((out / "site.json").read_text())
     assert told["workstation"] is None and (out / told["models"][0]["url"]).is_file()
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".site")]
+
+
+def test_where_no_site_can_be_written_is_one_sentence(
+    litertjs_names: Path, int8_file: Converted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for module, name in ((tempfile, "mkdtemp"), (shutil, "copyfile")):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, full)
+            with pytest.raises(WriteError, match=r"cannot write .*site \(No space left on device\): name a folder"):
+                edgesdk.build_site([int8_file.path], tmp_path / "site")
+    assert list(tmp_path.iterdir()) == [tmp_path / "cache"]
 
 
 def archive(members: dict[str, bytes]) -> bytes:

@@ -14,9 +14,9 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from edgesdk.atomic import make_folder
 from edgesdk.cache import cache_folder
-from edgesdk.errors import BackendError, EdgeSDKError, WriteError
+from edgesdk.errors import BackendError, EdgeSDKError
+from edgesdk_device.web.aside import folder_aside
 
 VERSION = "2.5.3"
 #: package -> sha512 of its archive, as npm publishes it
@@ -98,19 +98,11 @@ def _archive(folder: Path, package: str) -> tuple[str, bytes]:
 
 def _unpack(archives: list[tuple[str, bytes]], home: Path) -> Path:
     """Write the wanted files, and those worth it compressed too, as a whole folder or not at all."""
-    make_folder(home.parent)
-    aside = Path(tempfile.mkdtemp(prefix=f".{home.name}.", dir=home.parent))
-    try:
+    with folder_aside(home, "make room, or set EDGESDK_CACHE") as aside:
         for package, data in archives:
             with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
                 for member, name in WANTED[package].items():
                     _write(aside / name, _read(archive, member))
-        shutil.rmtree(home, ignore_errors=True)
-        aside.rename(home)
-    except (OSError, tarfile.TarError) as error:
-        raise WriteError(f"cannot put LiteRT.js into {home} ({error}): make room, or set EDGESDK_CACHE") from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return home
 
 
@@ -118,7 +110,7 @@ def _read(archive: tarfile.TarFile, member: str) -> bytes:
     info = archive.getmember(member)
     file = archive.extractfile(info) if info.isreg() and info.size <= LARGEST_FILE_BYTES else None
     if file is None:
-        raise tarfile.TarError(f"{member} is no file, or too large")
+        raise BackendError(f"{member} in LiteRT.js' archive is no file, or too large: fetch it again")
     return file.read()
 
 

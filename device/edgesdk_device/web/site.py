@@ -4,17 +4,16 @@ import hashlib
 import json
 import re
 import shutil
-import tempfile
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
 from edgesdk import __version__, modelfile
-from edgesdk.atomic import make_folder
 from edgesdk.errors import WriteError
 from edgesdk.modelfile import ModelFile
 from edgesdk_device.codec import DECODER_FILE, find_codec, shipped_codecs
 from edgesdk_device.web import litertjs
+from edgesdk_device.web.aside import folder_aside
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; style-src 'self'; "
@@ -69,9 +68,7 @@ def build_site(paths: Sequence[Path | str], out: Path | str, *, archives: Path |
     if out.exists() and not ((out / MARK).is_file() and (out / SITE_FILE).is_file()) and _holds_something(out):
         raise WriteError(f"{out} exists and is no site of edgesdk: name a new folder")
     runtime = litertjs.find_litertjs(archives)
-    make_folder(out.absolute().parent)
-    aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.absolute().parent))
-    try:
+    with folder_aside(out, "name a folder that can be written and has room") as aside:
         for name, data in page_files().items():
             (aside / name).write_bytes(data)
         (aside / "litertjs").mkdir()
@@ -83,14 +80,6 @@ def build_site(paths: Sequence[Path | str], out: Path | str, *, archives: Path |
         told = describe(models, None) | {"cached": [name for name in page_files() if name != "sw.js"]}
         told["version"] = _fingerprint(aside)
         (aside / SITE_FILE).write_text(json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8")
-        aside.chmod(0o755)
-        if out.exists():
-            shutil.rmtree(out)
-        aside.rename(out)
-    except OSError as error:
-        raise WriteError(f"cannot write {out} ({error}): name a folder that can be written and has room") from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return out
 
 

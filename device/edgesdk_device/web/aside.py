@@ -1,0 +1,37 @@
+"""A folder that is whole or not there."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edgesdk.atomic import make_folder
+from edgesdk.errors import WriteError
+
+
+@contextmanager
+def folder_aside(home: Path, fix: str) -> Iterator[Path]:
+    """A new folder to fill; it takes the place of `home` when the block ends, and is gone where the block fails.
+
+    Args:
+        home: the folder's final name, what lies there is replaced.
+        fix: what to do where it cannot be written.
+
+    Raises:
+        WriteError: if it, or what the block writes, cannot be written.
+    """
+    parent = make_folder(home.absolute().parent)
+    aside: Path | None = None
+    try:
+        aside = Path(tempfile.mkdtemp(prefix=f".{home.name}.", dir=parent))
+        yield aside
+        aside.chmod(0o755)
+        if home.exists():
+            shutil.rmtree(home)
+        aside.rename(home)
+    except OSError as error:
+        raise WriteError(f"cannot write {home} ({error.strerror or error}): {fix}") from error
+    finally:
+        if aside is not None:
+            shutil.rmtree(aside, ignore_errors=True)
