@@ -192,6 +192,14 @@ def test_percentiles_clip_nothing() -> None:
     assert (found.p50, found.max, found.n) == (50.5, 1000.0, 100)
 
 
+def test_a_report_keeps_a_bounded_number_of_runs_and_the_weight_of_its_blocks() -> None:
+    blocks = [range(600), range(300), range(1)]
+    assert bench.thin_out(blocks, kept=901) == blocks
+    thinned = bench.thin_out(blocks, kept=300)
+    assert [len(block) for block in thinned] == [150, 75, 1]
+    assert all(set(few) <= set(all_) for few, all_ in zip(thinned, blocks, strict=True))
+
+
 @pytest.mark.parametrize("paired", [False, True])
 def test_bootstrap_intervals_cover_the_truth(paired: bool) -> None:
     """Of 150 pairs of 30 blocks that differ by 10 %, a 95 % interval misses that in about 7."""

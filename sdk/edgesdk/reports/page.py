@@ -90,8 +90,8 @@ def _pictures(made: Report, safe: Any) -> dict[str, Any]:
     for name, row in zip(names, measured, strict=True):
         if row.samples_ms:
             svg, beyond = drawing.histogram(row)
-            facts = {"name": name, "n": row.invoke_ms.n, "longest": row.invoke_ms.max, "beyond": beyond}
-            histograms.append({"svg": safe(svg), **facts})
+            facts = {"n": row.invoke_ms.n, "kept": len(row.samples_ms), "longest": row.invoke_ms.max, "beyond": beyond}
+            histograms.append({"name": name, "svg": safe(svg), **facts})
     sustained = []
     for name, row in zip(names, measured, strict=True):
         if row.sustained:
