@@ -12,7 +12,6 @@ import argparse
 import base64
 import os
 import re
-import shutil
 import subprocess
 import tempfile
 import threading
@@ -23,9 +22,9 @@ from typing import Any
 
 import cv2
 import numpy as np
+from browser import start_chromium
 from results import save_table
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
@@ -47,11 +46,6 @@ NETWORKS = {
 PRECISIONS = ("float32", "int8")
 VIDEO = "videos/car-detection.mp4"
 FRAMES, AT_ONCE = 50, 5
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--ignore-certificate-errors", "--enable-unsafe-webgpu", "--enable-features=Vulkan", "--use-angle=swiftshader"),
-    *("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"),
-)
 WAIT_S = 600
 #: a proof is over, and the words of its lines that are the same in all
 END = re.compile("proved on this phone|nothing here")
@@ -106,17 +100,9 @@ QUALITY = 40
 @contextmanager
 def chromium(camera: Path | None = None) -> Iterator[webdriver.Chrome]:
     """A phone-sized browser whose camera plays a file."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium") or "chromium"
-    options.accept_insecure_certs = True
+    played = [] if camera is None else [f"--use-file-for-fake-video-capture={camera}"]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        played = [] if camera is None else [f"--use-file-for-fake-video-capture={camera}"]
-        for flag in (*FLAGS, f"--user-data-dir={profile}", *played):
-            options.add_argument(flag)
-        browser = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver") or "chromedriver"))
-        screen = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-        browser.set_script_timeout(WAIT_S)
+        browser = start_chromium(Path(profile), *played, wait_s=WAIT_S)
         try:
             yield browser
         finally:

@@ -35,12 +35,13 @@ def running_apps() -> Iterator[StartApp]:
             app.communicate()
 
 
-def until(true: Callable[[], Any], seconds: float = 20.0) -> None:
-    """Wait until it is true."""
+def until(true: Callable[[], Any], seconds: float = 20.0) -> Any:
+    """Wait for something that is true; returns it."""
     end = time.monotonic() + seconds
-    while not true():
+    while not (found := true()):
         assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.05)
+        time.sleep(0.02)
+    return found
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:

@@ -1,16 +1,15 @@
-"""A headless Chromium of a phone's size, which runs the page and LiteRT.js as a phone would."""
+"""The pages in a headless Chromium of a phone's size, which runs LiteRT.js as a phone would."""
 
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import pytest
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
+from browser import find_chromium, start_chromium
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.ui import WebDriverWait
@@ -18,14 +17,6 @@ from selenium.webdriver.support.ui import WebDriverWait
 from edgesdk.errors import BackendError
 from edgesdk_device.web import litertjs
 
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update", "--ignore-certificate-errors"),
-    # WebGPU in software: a GPU's path that needs no GPU
-    *("--enable-unsafe-webgpu", "--enable-features=Vulkan", "--use-angle=swiftshader"),
-    *("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"),
-)
-PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
 SLOW_S = 90
 
 
@@ -43,20 +34,11 @@ def find_runtime(cache: Path) -> Path:
 
 
 @contextlib.contextmanager
-def chromium(profile: Path, *flags: str) -> Iterator[WebDriver]:
+def chromium(profile: Path, *flags: str, logs: Sequence[str] = ("browser",)) -> Iterator[WebDriver]:
     """The browser; the test is skipped where there is none."""
-    chromium, driver = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
+    if find_chromium() is None:
         pytest.skip("chromium and chromedriver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    options.accept_insecure_certs = True
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    for flag in (*FLAGS, *flags, f"--user-data-dir={profile}"):
-        options.add_argument(flag)
-    browser = webdriver.Chrome(options=options, service=Service(driver))
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
-    browser.set_script_timeout(SLOW_S)
+    browser = start_chromium(profile, *flags, wait_s=SLOW_S, logs=logs)
     try:
         yield browser
     finally:
@@ -82,6 +64,7 @@ def script(browser: WebDriver, body: str, *arguments: object) -> Any:
 
 
 def photograph(browser: WebDriver, path: Path) -> None:
+    """A screenshot of the page, which shows everything across."""
     overflow = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
     assert browser.execute_script(overflow) <= 0  # type: ignore[no-untyped-call]
     assert browser.save_screenshot(str(path))

@@ -22,7 +22,7 @@ from apps import StartApp, lines_of
 from edgesdk import verbs
 from edgesdk.commands.service import service_unit
 from edgesdk.converted import Converted
-from edgesdk.errors import WriteError
+from edgesdk.errors import ModelFileError, WriteError
 from edgesdk_device.app import AppSettings, CameraApp, Decisions, Event, Seen
 from edgesdk_device.app.events import EventLog
 from edgesdk_device.cameras import CaptureOptions, Notice
@@ -66,6 +66,24 @@ def test_run_decides_and_tells(clip: Path, int8_file: Converted, tmp_path: Path)
     assert [line["frame"] for line in lines if line["event"] == "frame"] == list(range(30))
     assert [(line["event"], line["label"], line["frame"]) for line in lines if line["event"] != "frame"] == told
     assert list(app) == []  # it closed itself
+
+
+def test_a_file_name_that_is_no_text_is_told(int8_file: Converted, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    data = cv2.imencode(".png", np.full((64, 96, 3), COLORS["red"], np.uint8))[1].tobytes()
+    with open(os.fsencode(tmp_path / "photos") + b"/\xff.png", "wb") as file:  # noqa: PTH123 - a Path is text
+        file.write(data)
+    events = tmp_path / "e.jsonl"
+    with CameraApp(int8_file.path, AppSettings(source=str(tmp_path / "photos"), events=str(events))) as app:
+        assert [seen.name for seen in app] == ["?.png"]
+    assert lines_of(events)[0]["name"] == "?.png"
+
+
+def test_a_wrong_model_or_backend_is_told_before_a_camera_is_looked_for(int8_file: Converted, tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match=r"cannot read .*none\.tflite"):
+        CameraApp(tmp_path / "none.tflite", AppSettings(source="77"))
+    with pytest.raises(ValueError, match="backend is 'cuda', expected auto or one of litert"):
+        CameraApp(int8_file.path, AppSettings(source="77", backend="cuda"))
 
 
 def test_decided_events_only(clip: Path, int8_file: Converted, tmp_path: Path) -> None:
@@ -218,6 +236,16 @@ def test_uncertain_frames_are_few_and_the_oldest_leave(
     again = uncertain.UncertainFrames(settings)
     assert again._bytes == sum(path.stat().st_size for path in kept)
     again.close()
+
+
+def test_other_photos_beside_uncertain_frames_are_left_alone(tmp_path: Path) -> None:
+    from edgesdk_device.app.uncertain import UncertainFrames
+
+    (tmp_path / "20240102-holiday.jpg").write_bytes(bytes(60_000))
+    frames = UncertainFrames(AppSettings(save_uncertain=str(tmp_path), uncertain_mb=0.05))
+    frames.take(a_frame(0, score=0.3))
+    frames.close()
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_uncertain_frames_keep_their_distance(tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
+import contextlib
 import csv
 import io
 import json
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,13 +13,14 @@ import pytest
 from edgesdk import Classifier, verbs
 from edgesdk.converted import Converted
 from edgesdk.errors import DataError, ModelFileError
-from edgesdk.measurement import Conditions, Measurement, Refused
+from edgesdk.measurement import MEMORY, Conditions, Measurement, Refused
 from edgesdk.reports import report
 from edgesdk.reports.report import Report
 from edgesdk.stats import percentiles, ratio_interval, wilson_interval
 from edgesdk_device import bench
 from edgesdk_device.accuracy import calibration_error
 from edgesdk_device.doubts import find_doubts
+from edgesdk_device.measuring import Process
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +146,25 @@ def test_auto_measures_what_was_chosen(int8_file: Converted) -> None:
         assert classify.choice == row.choice
         assert (classify.backend.name, classify.backend.threads) == (row.backend, row.threads)
     assert f"auto: {row.model}: {row.backend}" in report.as_text([row])
+
+
+def test_closing_a_camera_does_not_count_as_frames(int8_file: Converted, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = Process()
+    process.open(str(int8_file.path), "litert", 1, None)
+    source = process._opened(MEMORY, 1000.0)
+
+    clock, slept = time.perf_counter, 0.0
+
+    @contextlib.contextmanager
+    def slow_to_close(*_: object) -> Iterator[object]:
+        nonlocal slept
+        yield source
+        slept = 1000.0
+
+    monkeypatch.setattr(process, "_opened", slow_to_close)
+    monkeypatch.setattr(time, "perf_counter", lambda: clock() + slept)
+    paced = process.pace("0", 1000.0, 0.02)
+    assert paced.frame_ms.n / paced.fps < 1000  # seconds
 
 
 def test_what_cannot_be_measured_is_named(int8_file: Converted, tmp_path: Path) -> None:

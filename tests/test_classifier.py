@@ -129,6 +129,11 @@ def test_frames_of_any_size(int8_file: Converted, shape: tuple[int, ...]) -> Non
         assert classify(np.full(shape, 90, np.uint8)).label in ("blue", "green", "red")
 
 
+def test_at_least_one_answer_is_asked_for(int8_file: Converted) -> None:
+    with Classifier(int8_file.path) as classify, pytest.raises(ValueError, match="top is 0, expected at least 1"):
+        classify(np.zeros((8, 8, 3), np.uint8), top=0)
+
+
 def test_wrong_frames_and_photos_are_named(int8_file: Converted, tmp_path: Path) -> None:
     with Classifier(int8_file.path) as classify:
         with pytest.raises(ValueError, match="frame is float64"):

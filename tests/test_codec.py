@@ -336,3 +336,8 @@ def test_wrong_wishes_are_one_sentence(tmp_path: Path) -> None:
         codecverbs.train_codec(tmp_path, arch="vgg")
     with pytest.raises(DataError, match="names no photo"):
         codecverbs.find_files([tmp_path / "*.jpg"], "photo")
+    (tmp_path / "classes" / "cat").mkdir(parents=True)
+    assert cv2.imwrite(str(tmp_path / "classes" / "cat" / "one.png"), scene(40, 50))
+    with pytest.raises(DataError, match=r"a folder that holds some itself, or a pattern such as '.*classes/\*/\*'"):
+        codecverbs.find_files([tmp_path / "classes"], "photo")
+    assert len(codecverbs.find_files([tmp_path / "classes/*/*"], "photo")) == 1

@@ -1,6 +1,5 @@
 """The page in a real browser: a headless Chromium that is driven as a person would use it."""
 
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -14,33 +13,20 @@ from edgesdk.converted import Converted
 from edgesdk_device.app import AppSettings, CameraApp, Decisions
 from edgesdk_device.cameras import CaptureOptions
 
-selenium = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-from selenium.webdriver.chrome.service import Service  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.remote.webdriver import WebDriver  # noqa: E402
-from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
+pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webdriver import WebDriver
+from selenium.webdriver.support.ui import WebDriverWait
 
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update"),
-)
+from phones import SLOW_S, chromium, photograph, text
+
 DESKTOP, PHONE = (1280, 900), (390, 844)
-SLOW_S = 30
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip("chromium and chromedriver are not installed")
-    options = selenium.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    browser = selenium.Chrome(options=options, service=Service(driver))
-    yield browser
-    browser.quit()
+    with chromium(tmp_path_factory.mktemp("chromium")) as browser:
+        yield browser
 
 
 @pytest.fixture
@@ -68,22 +54,9 @@ def app(int8_file: Converted, tmp_path: Path) -> Iterator[CameraApp]:
     app.close()
 
 
-def text(browser: WebDriver, name: str) -> str:
-    return browser.find_element(By.ID, name).text
-
-
 def resize(browser: WebDriver, size: tuple[int, int]) -> None:
     screen = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size == PHONE}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)  # type: ignore[no-untyped-call]
-
-
-def photograph(browser: WebDriver, path: Path) -> None:
-    """A screenshot of the page that shows everything across, whatever the width."""
-    overflow = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    assert browser.execute_script(overflow) <= 0  # type: ignore[no-untyped-call]
-    assert browser.save_screenshot(str(path))
-    picture = cv2.imread(str(path))
-    assert picture.std() > 10  # something is drawn
 
 
 def test_a_person_watches_and_saves_a_frame(browser: WebDriver, app: CameraApp, tmp_path: Path) -> None:

@@ -86,6 +86,38 @@ def test_every_engine_proves_both_files(browser: WebDriver, server: PhoneServer,
     assert [line for line in severe if "/litertjs/" not in line] == []  # which writes its remarks there
 
 
+HURRY = """
+const fetched = window.fetch, model = document.getElementById("model"), { page } = await import("./main.js");
+const late = new Promise((done) => {
+  window.fetch = async (url, ...more) => {
+    const answer = await fetched(url, ...more);
+    if (!String(url).endsWith("models/1.tflite")) return answer;
+    while (page.session === null || page.index !== 0) await new Promise((go) => setTimeout(go, 50));
+    done();
+    return answer;
+  };
+});
+for (const index of ["1", "0"]) {
+  model.value = index;
+  model.dispatchEvent(new Event("change"));
+  await new Promise((go) => setTimeout(go, 100));
+}
+await late;
+await new Promise((go) => setTimeout(go, 1000)); // in which the slow file would be read
+window.fetch = fetched;
+return page.model.contract.sha256;
+"""
+
+
+def test_a_file_that_comes_after_another_was_chosen_is_left(
+    browser: WebDriver, server: PhoneServer, int8_file: Converted
+) -> None:
+    browser.get(server.address)
+    until(browser, "status", "proved on this phone")
+    assert script(browser, HURRY) == modelfile.read(int8_file.path).sha256
+    assert text(browser, "status") == "proved on this phone"
+
+
 def test_the_camera_gets_the_labels_that_python_gives(
     browser: WebDriver, server: PhoneServer, int8_file: Converted, tmp_path: Path
 ) -> None:

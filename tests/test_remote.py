@@ -216,6 +216,11 @@ def test_a_fleet_is_one_table_with_a_column_a_device(
         ("[device.a]\non = 'x'", "it has 'device'"),
         ("[devices", "is no fleet file"),
         ("devices = 3", "is no fleet file"),
+        ("devices.a = 'pi@attic'", "devices.a is 'pi@attic'"),
+        ("devices.a.on = '-oProxyCommand=true'", "the host is '-oProxyCommand=true', expected USER@HOST"),
+        ("devices.a = {on = 'x', backends = []}", "backends or threads is empty"),
+        ("devices.a = {on = 'here', backends = ['cuda']}", "backend is 'cuda', expected auto or one of"),
+        ("devices.a = {on = 'here', threads = [-1]}", "threads is -1, expected at least 1"),
     ],
 )
 def test_a_wrong_fleet_is_named(text: str, said: str, tmp_path: Path) -> None:

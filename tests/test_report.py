@@ -2,7 +2,6 @@
 
 import base64
 import json
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -67,20 +66,14 @@ def rows(int8_file: Converted, float_file: Converted, photos: Path) -> list[Meas
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Chromium without a window."""
-    if not shutil.which("chromium") or not shutil.which("chromedriver"):
-        pytest.skip("no chromium and chromium-driver here")
-    from selenium import webdriver
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    from phones import chromium
 
-    options = webdriver.ChromeOptions()
-    for word in ("--headless=new", "--no-sandbox", "--disable-gpu"):
-        options.add_argument(word)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    service = webdriver.ChromeService(shutil.which("chromedriver"))
-    driver = webdriver.Chrome(options=options, service=service)
-    yield driver
-    driver.quit()
+    with chromium(tmp_path_factory.mktemp("chromium"), logs=("browser", "performance")) as browser:
+        browser.get("about:blank")
+        browser.get_log("performance")  # type: ignore[no-untyped-call] # what the browser opened by itself
+        yield browser
 
 
 def show(browser: Any, path: Path, width: int, scheme: str = "light") -> None:

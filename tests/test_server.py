@@ -9,8 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import numpy as np
 import pytest
 from aiohttp import web
 
+from apps import until
 from edgesdk.converted import Converted
 from edgesdk.errors import ServeError, WriteError
 from edgesdk.photos.data import read_dataset
@@ -45,15 +45,6 @@ def running(file: Converted, **settings: Any) -> Iterator[CameraApp]:
         thread.join(10)
         app.close()
         assert not thread.is_alive()
-
-
-def until(true: Callable[[], Any], seconds: float = 10.0) -> Any:
-    """Wait for something; returns it."""
-    end = time.monotonic() + seconds
-    while not (found := true()):
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
-    return found
 
 
 def ask(address: str, **more: Any) -> tuple[int, str, dict[str, str]]:
@@ -160,6 +151,9 @@ def test_a_frame_is_saved_under_its_label_and_nowhere_else(int8_file: Converted,
             assert post_label(app.address, label)[0] == 400
         for text in ("", "[]", '{"label": 3}', '{"name": "x"}', '"label"', "\xff"):
             assert ask(app.address, method="POST", path="/save", data=text.encode("latin-1"))[0] == 400
+        assert ask(app.address, method="POST", path="/save", data=b"[" * 4000)[0] == 400
+        unknown = {"Content-Type": "application/json; charset=klingon"}
+        assert ask(app.address, method="POST", path="/save", data=b"{}", headers=unknown)[0] == 400
         assert ask(app.address, method="POST", path="/save", data=b"x" * 10_000)[0] == 413
         assert ask(app.address, path="/save")[0] == 405
         assert ask(app.address, path="/../../../etc/passwd")[0] == 404

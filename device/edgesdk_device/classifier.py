@@ -180,11 +180,21 @@ class Classifier(Model):
             self.require_agreement()
         self.labels = self.contract.output.labels
         self._values = self.new_values()
-        if not self.contract.output.classifies or len(self.labels) != int(np.prod(self.backend.output.shape)):
-            raise ModelFileError(f"{path} is no classifier: its output is {self.contract.output.kind}")
+        entries = int(np.prod(self.backend.output.shape))
+        if len(self.labels) != entries:
+            raise ModelFileError(
+                f"{path} answers {entries} scores, its contract names {len(self.labels)} labels: convert it anew"
+            )
         if not self.contract.source.trained:
             warnings.warn(
                 f"{path} holds random weights: its labels mean nothing, only its size and speed do", stacklevel=2
+            )
+
+    def _require_kind(self, path: Path | str) -> None:
+        if not self.contract.output.classifies:
+            raise ModelFileError(
+                f"{path} is no classifier: its output is {self.contract.output.kind}; name a file that was converted "
+                "from a classifier"
             )
 
     def __call__(self, frame: npt.NDArray[Any] | Path | str, top: int = 5) -> Classification:
@@ -195,9 +205,11 @@ class Classifier(Model):
             top: how many of the best classes to name.
 
         Raises:
-            ValueError: if the frame is of another dtype or shape.
+            ValueError: if the frame is of another dtype or shape, or top < 1.
             DataError: if the photo cannot be read.
         """
+        if top < 1:
+            raise ValueError(f"top is {top}, expected at least 1")
         if isinstance(frame, str | Path):
             frame = read_photo(frame)
         start = time.perf_counter()

@@ -23,6 +23,7 @@ from edgesdk.bounded import SETTINGS_BYTES, read_bounded
 from edgesdk.contract import decode_value
 from edgesdk.errors import EdgeSDKError, MeasurementError, NothingMeasuredError
 from edgesdk.measurement import Measurement, Refused
+from edgesdk_device.backends import check_backend
 from edgesdk_device.bench import Extra, measure_all
 from edgesdk_device.remote import Host, bench_on
 
@@ -44,6 +45,15 @@ class Device:
     backends: tuple[str, ...] = ("auto",)
     threads: tuple[int, ...] = (0,)
 
+    def __post_init__(self) -> None:
+        if self.on != HERE:
+            Host(address=self.on)
+        if not self.backends or not self.threads:
+            raise ValueError("backends or threads is empty, expected one or more")
+        for name in self.backends:
+            for count in self.threads:
+                check_backend(name, count or None)
+
 
 def read_fleet(path: Path | str) -> dict[str, Device]:
     """The devices of a file by their names.
@@ -59,6 +69,8 @@ def read_fleet(path: Path | str) -> dict[str, Device]:
             raise ValueError(f"it has {next(iter(tables))!r}")
         known = set(Device.__dataclass_fields__)
         for name, table in devices.items():
+            if not isinstance(table, dict):
+                raise ValueError(f"devices.{name} is {table!r}")
             unknown = set(table) - known
             if unknown:
                 raise ValueError(f"devices.{name} has {sorted(unknown)[0]!r}, expected {', '.join(sorted(known))}")

@@ -166,7 +166,7 @@ class Process:
             SourceError: if it does not open or gives no frame.
         """
         parts: list[tuple[float, ...]] = []
-        start, dropped = 0.0, 0
+        start, end, dropped = 0.0, 0.0, 0
         with self._opened(source, fps) as frames:
             for frame in frames:
                 queue_s = max(0.0, time.monotonic() - frame.captured_at)
@@ -175,14 +175,14 @@ class Process:
                     start = time.perf_counter()
                     continue
                 parts.append((frame.capture_ms / 1e3, queue_s, *part))
-                dropped = frames.dropped
-                if time.perf_counter() >= start + seconds:
+                dropped, end = frames.dropped, time.perf_counter()
+                if end >= start + seconds:
                     break
         if not parts:
             raise BackendError(f"{source} gave one frame in {seconds:g} s: too few to measure, name another source")
         return Paced(
             source=source,
-            fps=len(parts) / (time.perf_counter() - start),
+            fps=len(parts) / (end - start),
             frame_ms=percentiles([sum(part) * 1e3 for part in parts]),
             age=_age(parts),
             dropped=dropped,

@@ -130,6 +130,7 @@ def _extras() -> list[Check]:
         ("train", ("tensorflow", "tf_keras", "sklearn"), "train and convert"),
         ("report", ("jinja2",), "bench --report"),
         ("app", ("aiohttp", "paho"), "run --serve and --mqtt"),
+        ("phone", ("aiohttp", "cryptography", "segno"), "phone and web"),
     ):
         missing = [module for module in modules if find_spec(module) is None]
         found = f"not installed: {', '.join(missing)} (for {purpose})" if missing else f"installed ({purpose})"

@@ -52,6 +52,10 @@ class Host:
     command: str = "edgesdk"
     name: str = ""
 
+    def __post_init__(self) -> None:
+        if not self.address or self.address.startswith("-"):  # ssh would take it for an option
+            raise ValueError(f"the host is {self.address!r}, expected USER@HOST or a name of the ssh configuration")
+
 
 def bench_on(
     paths: Sequence[Path],

@@ -22,9 +22,10 @@ def listen(host: str, port: int) -> socket.socket:
             raise ServeError(
                 f"port {port} is taken by another program: stop it, or name another port, such as {port + 1}"
             ) from error
+        reason = (error.strerror or str(error)).partition(" (while ")[0]  # Python says the address once more
         raise ServeError(
-            f"cannot serve on {host}:{port}: {error.strerror or error}; name a free port and an address of this "
-            "machine, or 0.0.0.0 for all of them"
+            f"cannot serve on {host}:{port}: {reason}; name a free port and an address of this machine, or 0.0.0.0 for "
+            "all of them"
         ) from error
 
 

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
+from edgesdk import modelfile
 from edgesdk_device.app.decisions import Decider, Event
 from edgesdk_device.app.look import Look
 from edgesdk_device.app.seen import Seen
 from edgesdk_device.app.settings import AppSettings
+from edgesdk_device.backends import check_backend
 from edgesdk_device.cameras import Notice, Source, open_source
 from edgesdk_device.classifier import Classifier
 from edgesdk_device.stream import Answer, Stream
@@ -54,6 +56,7 @@ class CameraApp:
 
     Raises:
         EdgeSDKError: if the model, the source, a file or a port does not open.
+        ValueError: if there is no such backend, or frames or threads are below 1.
     """
 
     def __init__(
@@ -67,6 +70,9 @@ class CameraApp:
     ) -> None:
         if frames is not None and frames < 1:
             raise ValueError(f"frames is {frames}, expected at least 1")
+        check_backend(settings.backend, settings.threads)
+        if not Path(path).is_file():
+            modelfile.read(path)  # says what is wrong with the name, before a camera is looked for
         self.address = ""
         self._frames = frames
         self._decider = Decider(settings.decisions)

@@ -25,12 +25,17 @@ class Seen:
         """Whether nothing moved, so that the answer is the one before."""
         return self.answer.classification.invoke_ms == 0
 
+    @property
+    def name(self) -> str:
+        """The frame's file, "" for a camera's; what is no text in a file's name becomes "?"."""
+        return self.answer.frame.name.encode(errors="replace").decode()
+
     def to_json(self) -> dict[str, object]:
         """One line, as `--events` and `--json` write it."""
         answer, age = self.answer, self.answer.age
         return {
             "frame": answer.frame.index,
-            "name": answer.frame.name,
+            "name": self.name,
             "label": answer.label,
             "score": round(answer.score, 4),
             "decided": self.label or None,

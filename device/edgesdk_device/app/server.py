@@ -147,7 +147,7 @@ class PageServer:
         try:
             wish = await request.json()
             label = check_label(wish["label"] if isinstance(wish["label"], str) else "")
-        except (KeyError, TypeError, UnicodeError, json.JSONDecodeError):
+        except (LookupError, TypeError, UnicodeError, json.JSONDecodeError, RecursionError):
             return _refusal(400, 'expected {"label": "..."}')
         except ValueError as error:
             return _refusal(400, str(error))

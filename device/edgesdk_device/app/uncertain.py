@@ -1,5 +1,6 @@
 """Frames that the model is unsure of, kept for a person to sort: what the next training gains most from."""
 
+import re
 import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,13 +20,15 @@ from edgesdk_device.app.settings import AppSettings
 LOW_SCORE = 0.6
 SMALL_MARGIN = 0.2
 EVERY_S = 2.0
+OURS = re.compile(r"\d{8}-\d{6}-\d{3}(-\d+)?_\d\.\d\d_.*\.jpg")
 
 
 class UncertainFrames:
     """Writes hard frames into a folder, at most one in two seconds, on a thread of its own.
 
     A frame is hard if its best score is below 0.6, or less than 0.2 above the second. What the classifier saw of it is
-    written as <time>_<score>_<label>.jpg; when the folder's .jpg files would outgrow their size, the oldest leave.
+    written as <time>_<score>_<label>.jpg; when the files of such names would outgrow their size, the oldest
+    leave. Other photos in the folder are left alone.
 
     Raises:
         WriteError: if the folder cannot be made.
@@ -38,7 +41,7 @@ class UncertainFrames:
         self._region = settings.decisions.region
         self._quiet = quiet
         self._failed = False
-        found = sorted(self.folder.glob("*.jpg"))  # named by time
+        found = sorted(path for path in self.folder.glob("*.jpg") if OURS.fullmatch(path.name))  # named by time
         self._kept = deque((path, path.stat().st_size) for path in found)
         self._bytes = sum(size for _, size in self._kept)
         self._worker = ThreadPoolExecutor(1, "edgesdk uncertain")

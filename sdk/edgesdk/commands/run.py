@@ -77,7 +77,7 @@ def _watch(options: argparse.Namespace, settings: "AppSettings") -> int:
         for seen in app:
             count += 1
             _say(seen, as_json=options.json)
-    remark(f"{count} frames", quiet=options.quiet)
+    remark(f"{count} frame{'' if count == 1 else 's'}", quiet=options.quiet)
     return 0
 
 
@@ -118,7 +118,7 @@ def _say(seen: "Seen", *, as_json: bool) -> None:
         print(json.dumps({"event": "frame", **seen.to_json(), "events": events}, ensure_ascii=False), flush=True)
         return
     answer = seen.answer
-    where = answer.frame.name or f"frame {answer.frame.index}"
+    where = seen.name or f"frame {answer.frame.index}"
     happened = "".join(f"  {event.kind}: {event.text or event.label}" for event in seen.events)
     print(f"{where}: {answer.label} {100 * answer.score:.1f} %  ({answer.age_ms:.1f} ms){happened}", flush=True)
 

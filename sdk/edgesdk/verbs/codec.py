@@ -258,7 +258,10 @@ def find_files(sources: Sequence[Path | str], kind: str, suffix: str = "") -> li
             inside = [path] if path.is_file() else sorted(Path(name) for name in glob.glob(str(source)))  # noqa: PTH207
             inside = [item for item in inside if item.is_file()]
         if not inside:
-            raise DataError(f"{source} names no {kind}: expected a file, a folder that holds some, or a pattern")
+            raise DataError(
+                f"{source} names no {kind}: expected a file, a folder that holds some itself, or a pattern such as "
+                f"'{path if path.is_dir() else 'photos'}/*/*'"
+            )
         found += inside
     return found
 

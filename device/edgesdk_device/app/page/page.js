@@ -12,6 +12,7 @@ let line = null;
 let lastFrameAt = 0;
 let trouble = ""; // what the source said last, "" while all is well
 let refusal = ""; // why the server does not let us watch
+let saving = false;
 
 function connect() {
   line = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/live`);
@@ -121,12 +122,11 @@ function showStatus() {
           ? ["waiting", lastFrameAt ? "no new frame" : "waiting for the first frame"]
           : ["live", "live"];
   const status = $("status");
-  const short = { live: "live", waiting: "waiting", lost: "lost" }[state];
-  if (status.textContent !== short) status.textContent = short;
+  if (status.textContent !== state) status.textContent = state;
   status.dataset.state = state;
   $("veil").classList.toggle("gone", state === "live");
   if (state !== "live") $("veil").textContent = text;
-  $("save-frame").disabled = state !== "live";
+  $("save-frame").disabled = saving || state !== "live";
 }
 
 function showRegion(region) {
@@ -174,8 +174,8 @@ function showChips() {
 
 async function save(submit) {
   submit.preventDefault();
-  const button = $("save-frame");
-  button.disabled = true;
+  saving = true;
+  showStatus();
   let text = "";
   let bad = true;
   try {
@@ -192,7 +192,8 @@ async function save(submit) {
   }
   $("saved").textContent = text;
   $("saved").toggleAttribute("data-bad", bad);
-  button.disabled = false;
+  saving = false;
+  showStatus();
 }
 
 $("save").addEventListener("submit", save);

@@ -62,10 +62,14 @@ async function attempt(work) {
   }
 }
 
+let turn = 0; // of choosing a model or an engine: what an older choice fetched or opened comes too late
+
 /** @param {number} index of a model: fetch, check and prove it */
 async function choose(index) {
+  const mine = ++turn;
   stopCamera();
   await closePictures();
+  if (mine !== turn) return;
   page.session?.close();
   Object.assign(page, { index, session: null, model: null, proved: [] });
   for (const name of ["camera", "measure", "engine"]) $(name).disabled = true;
@@ -76,18 +80,22 @@ async function choose(index) {
   document.title = `${name} · edgesdk`;
   showStatus("waiting", `fetching ${name}, ${(size_bytes / 1e6).toFixed(1)} MB`);
   const whole = addProof("the file's sha256");
+  let model;
   try {
     const answer = await get(url);
-    page.model = await readModel(new Uint8Array(await answer.arrayBuffer()));
+    model = await readModel(new Uint8Array(await answer.arrayBuffer()));
   } catch (error) {
+    if (mine !== turn) return;
     whole(false, sentence(error));
     showStatus("lost", "the file is refused");
     return;
   }
-  whole(true, `the file is whole: sha256 ${page.model.contract.sha256.slice(0, 12)}…`);
-  if (!page.model.contract.source.trained) addProof("")(false, "its weights are random: only size and speed mean something");
-  $("labels").replaceChildren(...page.model.contract.output.labels.slice(0, 1000).map((label) => new Option(label, label)));
-  await prove(page.model);
+  if (mine !== turn) return;
+  page.model = model;
+  whole(true, `the file is whole: sha256 ${model.contract.sha256.slice(0, 12)}…`);
+  if (!model.contract.source.trained) addProof("")(false, "its weights are random: only size and speed mean something");
+  $("labels").replaceChildren(...model.contract.output.labels.slice(0, 1000).map((label) => new Option(label, label)));
+  await prove(model);
 }
 
 /** @param {import("./model.js").Model} model replay its golden outputs on each engine */
@@ -101,6 +109,7 @@ async function prove(model) {
     try {
       const session = await openSession(model, engine);
       const verified = await verify(session).finally(() => session.close());
+      if (page.model !== model) return;
       line(verified.ok, verified.ok ? `${name} agrees with ${verified.inputs} golden outputs (${distance(verified)})`
         : `${name} is refused: it computes something else (${distance(verified)})`);
       if (verified.ok) page.proved.push(engine);
@@ -118,17 +127,20 @@ async function prove(model) {
   for (const name of ["engine", "measure"]) $(name).disabled = false;
   showStatus("ready", "proved on this phone");
   await openChosen();
-  if (decodes(model)) return;
+  if (page.model !== model || decodes(model)) return;
   $("camera").disabled = !classifies(model);
   if (!classifies(model)) veil(`This file is no classifier, its output is ${model.contract.output.kind}: it can be measured, not shown the camera.`);
 }
 
 async function openChosen() {
+  const mine = ++turn;
   await closePictures();
-  if (page.model === null) return;
+  if (page.model === null || mine !== turn) return;
   page.session?.close();
   page.session = null;
-  page.session = await openSession(page.model, page.proved[Number($("engine").value)]);
+  const session = await openSession(page.model, page.proved[Number($("engine").value)]);
+  if (mine !== turn) return session.close();
+  page.session = session;
   await openPictures(page);
 }
 
@@ -231,7 +243,8 @@ async function measureAll(wanted, quick, minutes) {
   if (page.model === null) return;
   stopCamera();
   await closePictures();
-  $("measure").disabled = $("camera").disabled = true;
+  const choices = ["model", "engine", "measure", "camera"]; // not while it measures
+  for (const name of choices) $(name).disabled = true;
   const awake = await navigator.wakeLock?.request("screen").catch(() => null);
   const browser = await browserFacts(), { index, model } = page;
   const progress = (/** @type {string} */ text) => { $("progress").textContent = text; };
@@ -244,7 +257,8 @@ async function measureAll(wanted, quick, minutes) {
     progress(page.site.workstation ? "measured and sent to the workstation" : "measured");
   } finally {
     await awake?.release();
-    $("measure").disabled = false;
+    for (const name of choices) $(name).disabled = false;
+    $("model").disabled = page.site.models.length < 2;
     $("camera").disabled = !classifies(model);
     if (page.session && page.model === model) await openPictures(page);
   }
