@@ -172,7 +172,7 @@ def test_what_cannot_be_measured_is_named(int8_file: Converted, tmp_path: Path) 
         verbs.bench([int8_file.path], backends=("fast",))
     with pytest.raises(ModelFileError, match="cannot read"):
         verbs.bench([tmp_path / "missing.tflite"])
-    with pytest.raises(DataError, match="is nothing"):
+    with pytest.raises(DataError, match="there is no"):
         verbs.bench([int8_file.path], data=tmp_path / "missing", quick=True)
 
 

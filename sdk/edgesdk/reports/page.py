@@ -159,7 +159,7 @@ def _words(made: Report) -> dict[str, Any]:
         "judged": judged,
         "mixed": [] if value is None else value.confusions[:MIXED],
         "mixed_name": "" if best is None else report.named(best),
-        "classes": classes if len(classes) <= MOST_CLASSES else classes[:MOST_CLASSES],
+        "classes": classes[:MOST_CLASSES],
         "foreign": report.android_rows(made.rows) if any(isinstance(row, OnAndroid) for row in made.rows) else (),
         "refused": [(report.named(row), row.reason) for row in refused],
         "choices": [(row.model, str(row.choice)) for row in measured if row.choice],
