@@ -48,7 +48,7 @@ REFUSED = {
     "--clip-norm -1": "clip_norm is -1.0, expected 0 or more",
     "--mix paint": "invalid choice: 'paint'",
     "--time-budget -5": "time_budget is -5.0 s, expected 0 or more",
-    "--teacher nowhere.run": "nowhere.run is no run folder",
+    "--teacher nowhere.run": "there is no nowhere.run, expected a run folder",
     "--weights nowhere.h5": "no weights file nowhere.h5",
 }
 

@@ -57,6 +57,9 @@ def test_a_slowed_model_is_flagged_and_the_same_is_not(
     assert "slower than" in said.err
     assert "Against the baseline" in page.read_text()
     assert cli.main(["bench", str(slowed), "--quick", "--tolerance", "3"]) == 2
+    capsys.readouterr()
+    assert cli.main([*command, str(slowed), "--tolerance", "-3"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1  # before anything is measured
 
 
 def abs_again(content: bytes, times: int) -> bytes:

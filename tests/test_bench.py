@@ -172,7 +172,7 @@ def test_what_cannot_be_measured_is_named(int8_file: Converted, tmp_path: Path) 
         verbs.bench([int8_file.path], backends=("fast",))
     with pytest.raises(ModelFileError, match="cannot read"):
         verbs.bench([tmp_path / "missing.tflite"])
-    with pytest.raises(DataError, match="is nothing"):
+    with pytest.raises(DataError, match="there is no"):
         verbs.bench([int8_file.path], data=tmp_path / "missing", quick=True)
 
 
@@ -212,6 +212,14 @@ def test_wilson_interval_is_the_textbooks() -> None:
 def test_percentiles_clip_nothing() -> None:
     found = percentiles([*np.arange(1, 100).tolist(), 1000.0])
     assert (found.p50, found.max, found.n) == (50.5, 1000.0, 100)
+
+
+def test_a_report_keeps_a_bounded_number_of_runs_and_the_weight_of_its_blocks() -> None:
+    blocks = [range(600), range(300), range(1)]
+    assert bench.thin_out(blocks, kept=901) == blocks
+    thinned = bench.thin_out(blocks, kept=300)
+    assert [len(block) for block in thinned] == [150, 75, 1]
+    assert all(set(few) <= set(all_) for few, all_ in zip(thinned, blocks, strict=True))
 
 
 @pytest.mark.parametrize("paired", [False, True])

@@ -113,8 +113,6 @@ GRID = [
     "int8",
     "--epochs",
     "4",
-    "--batch",
-    "16",
     "--quick",
 ]
 

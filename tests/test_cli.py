@@ -33,6 +33,20 @@ WRONG_USAGE = {
     "convert --quantize int4": "invalid choice: 'int4'",
     "convert --quantize float32 --io int8": "io is 'int8' for a float32 model",
     "convert --epochs -1": "epochs is -1",
+    "convert --batch 0": "batch 0, expected at least 0 and 1",
+    "convert --seed -1": "seed is -1, expected 0 to",
+    "convert --max-drop nan": "max_drop is nan",
+    "convert --min-snr inf": "min_snr is inf",
+    "convert --values unit": "--values stands without a MODEL to describe",
+    "choose digits --budget nan": "'nan' is no time, expected milliseconds",
+    "choose digits --min-accuracy nan": "min_top1 is nan, expected a number above 0",
+    "choose digits --precisions int7": "precision is 'int7', expected one of float32",
+    "choose digits --transfer slice": "transfer is 'slice', which choose does not learn",
+    "pack digits shards --shard-size inf": "'inf' is no size",
+    "train digits --arch vae --seed -1": "seed is -1, expected 0 to",
+    "train digits --arch vae --kl nan": "kl is nan",
+    "train digits --arch compressor --steps -5": "steps is -5, expected 0 to choose by kind, or more",
+    "train --camera {file} --arch lenet": "arch is 'lenet', expected one of compressor, thumbnail",
     "train": "no DATA to learn from",
     "train --epochs 0": "epochs is 0 and no weights are named",
     "train digits --epochs 0": "epochs is 0, which learns nothing from digits: leave DATA out",
@@ -45,13 +59,18 @@ WRONG_USAGE = {
     "bench {file} --report r.pdf": "ends in '.pdf'",
     "run {file} --backend fast --source synthetic": "backend is 'fast'",
     "run {file} --frames some": "invalid int value",
+    "run {file} --size wide": "'wide' is no pair of whole numbers such as 3x5",
+    "run {file} --region left": "'left' are no numbers between commas",
     "run {file} --frames 0 --source synthetic": "frames is 0",
     "fly": "invalid choice: 'fly'",
     "": "required: COMMAND",
 }
 WORLD = {
-    "convert missing.run": "missing.run is no run folder",
-    "convert --data missing": "missing is nothing, expected a folder",
+    "convert missing.run": "there is no missing.run, expected a run folder",
+    "convert {folder} --width 0.5": "holds no run.json and no saved_model.pb",
+    "convert -o no/such/folder/m.tflite": "cannot write no/such/folder/m.tflite",
+    "generate {file}": "makes no pictures of codes",
+    "convert --data missing": "there is no missing, expected a folder",
     "convert --weights missing.h5": "no weights file missing.h5",
     "convert --weights {text}": "not a legacy Keras weights file",
     "convert {run} -o no/such/folder/m.tflite": "cannot write no/such/folder/m.tflite",
@@ -65,7 +84,7 @@ WORLD = {
     "verify {folder}": "is a folder",
     "inspect {text}": "is not a TFLite model",
     "bench {flipped}": "was changed since it was made",
-    "bench {file} --data missing": "missing is nothing",
+    "bench {file} --data missing": "there is no missing",
     "bench {file} --report no/such/folder/r.html": "cannot write no/such/folder/r.html",
     "run {file} --source missing.mp4": "no source 'missing.mp4'",
     "run {file} --source 99": "cannot open camera 99",
@@ -147,6 +166,15 @@ def test_an_unexpected_error_is_one_sentence(capsys: Capture, monkeypatch: pytes
     monkeypatch.setattr(verbs, "doctor", lambda *_, **__: 1 / 0)
     assert cli.main(["doctor"]) == 1
     assert "unexpected ZeroDivisionError" in one_line(capsys)
+
+
+def test_what_the_system_refuses_is_no_bug(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", "locked/photos")
+
+    monkeypatch.setattr(verbs, "train", refuse)
+    assert cli.main(["train", "locked/photos"]) == 1
+    assert one_line(capsys).startswith("edgesdk: cannot use locked/photos: Permission denied; name something")
 
 
 def test_ctrl_c_says_how_to_go_on(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

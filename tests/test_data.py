@@ -84,6 +84,10 @@ def test_labels_csv_with_more_classes_than_photos(tmp_path: Path) -> None:
         ({"file": "0.png", "class_index": "one", "label": "x"}, "whole number"),
         ({"file": "0.png", "class_index": 7, "label": "x"}, "without gaps"),
         ({"name": "0.png", "class_index": 0, "label": "x"}, "no column 'file'"),
+        (
+            {"file": "0.png", "class_index": 0, "label": "x", "split": "valid"},
+            "split 'valid', expected train, val, test",
+        ),
     ],
 )
 def test_a_wrong_labels_csv_is_named(tmp_path: Path, row: dict[str, object], found: str) -> None:
@@ -102,7 +106,7 @@ def _write_csv(path: Path, rows: list[dict[str, object]]) -> None:
 
 
 def test_wrong_folders_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="is nothing"):
+    with pytest.raises(DataError, match="there is no"):
         read_dataset(tmp_path / "missing")
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="is a file"):
@@ -121,6 +125,10 @@ def test_wrong_folders_are_named(tmp_path: Path) -> None:
 
 def test_too_few_photos_are_named(tmp_path: Path) -> None:
     write_photos(tmp_path / "set", 2)
+    with pytest.raises(DataError, match="'blue' has 2 different photos"):
+        split_dataset(read_dataset(tmp_path / "set"))
+    for index in range(2, 9):  # the same photo again and again
+        (tmp_path / "set" / "blue" / f"{index}.png").write_bytes((tmp_path / "set" / "blue" / "00.png").read_bytes())
     with pytest.raises(DataError, match="'blue' has 2 different photos"):
         split_dataset(read_dataset(tmp_path / "set"))
 

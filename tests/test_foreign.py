@@ -366,7 +366,7 @@ def test_options_that_contradict(
     model = str(made / "classifier.keras")
     for arguments, said in (
         ([model, "--width", "0.5"], "--width stands beside"),
-        ([model, "--arch", "mobilenet_v1", "--weights", "imagenet"], "--arch and --weights stands beside"),
+        ([model, "--arch", "mobilenet_v1", "--weights", "imagenet"], "--arch and --weights stand beside"),
         ([str(run_folder), "--res", "96"], "--res stands beside the run folder"),
         ([str(run_folder), "--values", "unit"], "--values stands beside the run folder"),
         (["--trust"], "--trust stands without a MODEL"),

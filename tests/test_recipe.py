@@ -31,6 +31,7 @@ def test_what_is_said_beside_a_recipe_comes_first() -> None:
         ({"prune": 80}, "prune is 80, expected a share of zeros from 0 to below 1"),
         ({"cluster": 1}, "cluster is 1, expected 2 to 256"),
         ({"max_drop": -1.0}, "max_drop is -1.0, expected points"),
+        ({"precision": "int4"}, "precision is 'int4', expected one of float32, float16, dynamic, int8, int16x8"),
     ],
 )
 def test_contradictions_are_refused(fields: dict[str, Any], message: str) -> None:

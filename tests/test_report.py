@@ -15,7 +15,7 @@ from edgesdk import cli, modelfile, verbs
 from edgesdk.converted import Converted
 from edgesdk.errors import MeasurementError
 from edgesdk.measurement import Conditions, Measurement, Minute, Refused
-from edgesdk.reports import benchlog, report
+from edgesdk.reports import benchlog, drawing, report
 from edgesdk.reports.report import Report
 from edgesdk.stats import percentiles
 
@@ -83,6 +83,22 @@ def show(browser: Any, path: Path, width: int, scheme: str = "light") -> None:
     media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
     browser.get(path.as_uri())
+
+
+def test_where_the_clock_is_not_told_at_first_the_tips_say_the_right_minute() -> None:
+    minutes = [
+        Minute(end_s=60.0 * (index + 1), frame_ms=percentiles([8.0]), conditions=Conditions(clock_mhz=clock))
+        for index, clock in enumerate((None, 1800.0))
+    ]
+    assert "clock 1800 MHz at 2 min" in drawing.sustained(minutes)
+
+
+def test_each_kind_of_measurement_is_a_markdown_table_of_its_own(rows: list[Measurement], tmp_path: Path) -> None:
+    (tmp_path / "phone.log").write_text(LOG)
+    lines = report.as_markdown([*rows, benchlog.read_log(tmp_path / "phone.log")]).splitlines()
+    second = next(index for index, line in enumerate(lines) if line.startswith("| model | backend | threads | mean ms"))
+    assert lines[second - 1] == ""
+    assert {line.count("|") for line in lines[second : second + 3]} == {13}
 
 
 def test_the_page_at_a_desk_and_on_a_phone(rows: list[Measurement], browser: Any, tmp_path: Path) -> None:

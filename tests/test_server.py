@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import re
 import socket
@@ -16,6 +17,7 @@ import aiohttp
 import cv2
 import numpy as np
 import pytest
+from aiohttp import web
 
 from apps import until
 from edgesdk.converted import Converted
@@ -23,6 +25,7 @@ from edgesdk.errors import ServeError, WriteError
 from edgesdk.photos.data import read_dataset
 from edgesdk_device.app import AppSettings, CameraApp, Decisions
 from edgesdk_device.app.collect import check_label, save_frame
+from edgesdk_device.app.door import LEFT_TO_COLLECT
 from edgesdk_device.cameras import CaptureOptions
 
 LIVE = CaptureOptions(paced=True, loop=True, fps=30)
@@ -230,6 +233,23 @@ def test_a_viewer_gets_newer_and_newer_frames_and_the_events(int8_file: Converte
         numbers = [fact["frame"] for fact in facts]
         assert numbers == sorted(set(numbers))
         until(lambda: json.loads(ask(app.address, path="/state.json")[1])["viewers"] == 0)
+
+
+def test_what_visits_leave_behind_is_bounded(int8_file: Converted) -> None:
+    """Python's collector comes by itself after hours; here never."""
+    with running(int8_file) as app:
+        until(lambda: ask(app.address, path="/frame.jpg")[0] == 200)
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(2 * LEFT_TO_COLLECT):
+                look(app.address, 1)
+                ask(app.address)
+            until(lambda: json.loads(ask(app.address, path="/state.json")[1])["viewers"] == 0)
+            left = [item for item in gc.get_objects() if type(item) in (web.WebSocketResponse, web.RequestHandler)]
+        finally:
+            gc.enable()
+        assert len(left) <= 3 * LEFT_TO_COLLECT  # of twice as many
 
 
 def test_one_viewer_too_many_is_told(int8_file: Converted) -> None:

@@ -1,4 +1,4 @@
-"""What a file costs here: each measurement in a fresh process, every sample kept.
+"""What a file costs here: each measurement in a fresh process.
 
 Load, allocation, first invoke and warm-up are apart from the samples; invoke alone and the whole frame are timed apart,
 back to back and at a camera's pace; nothing is clipped. Measurements take turns in short blocks, in a new random order
@@ -32,6 +32,7 @@ from edgesdk_device.measuring import Block, Opened
 TOGETHER = 8  # processes that take turns; each holds its model in memory
 CAMERA_FPS = 30.0
 TIMEOUT_S = 900
+KEPT = 20_000  # of a measurement's raw times, which a report holds; a model of 10 us runs a million times
 _Value = TypeVar("_Value")
 
 
@@ -194,8 +195,9 @@ def _finish(cell: _Cell, effort: Effort, extra: Extra) -> Measurement:
     paced = cell.ask(Paced, task="pace", source=extra.source, fps=CAMERA_FPS, seconds=effort.paced_s)
     minutes = _sustain(cell, extra)
     judged = None if extra.data is None else cell.ask(Judged, task="judge", data=extra.data)
-    invoke_ms = tuple(value for block in cell.blocks for value in block.invoke_ms)
-    frame_ms = tuple(value for block in cell.blocks for value in block.frame_ms)
+    invoke_ms = [block.invoke_ms for block in cell.blocks]
+    frame_ms = [block.frame_ms for block in cell.blocks]
+    kept = thin_out(invoke_ms)
     row = Measurement(
         model=f"{contract.name} {contract.recipe.precision}",
         path=str(cell.file.path),
@@ -215,8 +217,8 @@ def _finish(cell: _Cell, effort: Effort, extra: Extra) -> Measurement:
         allocate_ms=opened.allocate_ms,
         first_invoke_ms=opened.first_invoke_ms,
         warmup_ms=opened.warmup_ms,
-        invoke_ms=percentiles(invoke_ms),
-        frame_ms=percentiles(frame_ms),
+        invoke_ms=percentiles(_joined(invoke_ms)),
+        frame_ms=percentiles(_joined(frame_ms)),
         age=_median_age([block.age for block in cell.blocks]),
         paced=paced,
         sustained=minutes,
@@ -235,12 +237,25 @@ def _finish(cell: _Cell, effort: Effort, extra: Extra) -> Measurement:
         },
         before=opened.before,
         after=conditions(),
-        samples_ms=invoke_ms,
-        blocks=tuple(len(block.invoke_ms) for block in cell.blocks),
+        samples_ms=_joined(kept),
+        blocks=tuple(len(block) for block in kept),
         yardstick_ms=tuple(round(block.yardstick_ms, 5) for block in cell.blocks),
-        frame_samples_ms=frame_ms,
+        frame_samples_ms=_joined(thin_out(frame_ms)),
     )
     return replace(row, warnings=find_doubts(row, quick=quick))
+
+
+def thin_out(blocks: Sequence[Sequence[float]], kept: int = KEPT) -> list[Sequence[float]]:
+    """The same blocks with every k-th time of each, k the smallest for which about `kept` are left; at least one each.
+
+    One k for all of them, so that a block in which the processor was away stays as short beside the others.
+    """
+    k = max(1, -(-sum(map(len, blocks)) // kept))
+    return [block[::k] for block in blocks]
+
+
+def _joined(blocks: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    return tuple(value for block in blocks for value in block)
 
 
 def _sustain(cell: _Cell, extra: Extra) -> tuple[Minute, ...]:

@@ -84,8 +84,8 @@ def write_pictures(path: Path, folder: Path, count: int, seed: int) -> None:
     Raises:
         ModelFileError, BackendError: as `Generator`.
     """
-    make_folder(folder)
     with Generator(path) as make:
+        make_folder(folder)
         for index in range(count):
             encoded, png = cv2.imencode(".png", make(make.draw(seed + index)))
             assert encoded

@@ -18,18 +18,8 @@ def write_bytes(path: Path | str, data: bytes) -> Path:
         WriteError: if the folder is missing or not writable, or the disk is full; what stood there stays.
     """
     path = Path(path)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with aside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except OSError as error:
-        aside.unlink(missing_ok=True) if aside.parent.is_dir() else None
-        raise WriteError(
-            f"cannot write {path}: {error.strerror or error}; name a file in a folder that exists and has room"
-        ) from error
+    with replacing(path) as aside:
+        aside.write_bytes(data)
     return path
 
 
@@ -86,7 +76,7 @@ def replacing(path: Path) -> Iterator[Path]:
         aside.replace(path)
     except OSError as error:
         raise WriteError(
-            f"cannot write {path}: {error.strerror or error}; name a folder that exists and has room"
+            f"cannot write {path}: {error.strerror or error}; name a file in a folder that exists and has room"
         ) from error
     finally:
         with contextlib.suppress(OSError):

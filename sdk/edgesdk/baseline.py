@@ -84,16 +84,25 @@ def read_baseline(path: Path | str) -> list[Measurement]:
     return rows
 
 
+def check_tolerance(percent: float) -> None:
+    """Refuse what is no tolerance, before anything is measured.
+
+    Raises:
+        ValueError: if it is below 0 or beyond 1000.
+    """
+    if not 0 <= percent < 1000:
+        raise ValueError(f"tolerance is {percent}, expected percent from 0 up, such as 5")
+
+
 def compare(
     rows: Sequence[Measurement], baseline: Sequence[Measurement], tolerance_percent: float = TOLERANCE_PERCENT
 ) -> list[Comparison]:
     """Each measurement against the baseline's of the same model, runtime, threads, delegate and place.
 
     Raises:
-        ValueError: if the tolerance is below 0.
+        ValueError: as `check_tolerance`.
     """
-    if not 0 <= tolerance_percent < 1000:
-        raise ValueError(f"tolerance is {tolerance_percent}, expected percent from 0 up, such as 5")
+    check_tolerance(tolerance_percent)
     before = {_key(row): row for row in baseline}
     return [_compare(row, before.get(_key(row)), 1 + tolerance_percent / 100) for row in rows]
 

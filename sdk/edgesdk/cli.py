@@ -60,6 +60,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if options.verbose:
             raise
+        if isinstance(error, OSError) and error.filename is not None:  # where no verb looked for it
+            print(
+                f"edgesdk: cannot use {error.filename}: {error.strerror}; name something that exists and that you may "
+                "read and write",
+                file=sys.stderr,
+            )
+            return 1
         found = f"{type(error).__name__} ({' '.join(str(error).split())[:200]})"
         print(f"edgesdk: unexpected {found}: this is a bug in edgesdk; --verbose shows where", file=sys.stderr)
         return 1

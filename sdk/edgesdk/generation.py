@@ -9,6 +9,7 @@ history.csv, learning_curve.png, samples.png, reconstructions.png, latent_map.pn
 """
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from edgesdk.atomic import write_text
 from edgesdk.contract import Source
 from edgesdk.errors import RunError
 from edgesdk.preprocess import ImageInput
-from edgesdk.runfolder import read_record
+from edgesdk.runfolder import check_seed, read_record
 from edgesdk.spec import ModelSpec
 
 GENERATIVE = ("autoencoder", "autoencoder_dense", "vae", "gan", "dcgan")
@@ -58,7 +59,8 @@ class Generation:
             raise ValueError(f"latent is {self.latent}, expected 1 to {LARGEST_LATENT}")
         if (self.epochs is not None and self.epochs < 1) or self.batch < 2:
             raise ValueError(f"epochs is {self.epochs} and batch {self.batch}, expected at least 1 and 2")
-        if self.kl < 0 or self.labels < 0:
+        check_seed(self.seed)
+        if not 0 <= self.kl < math.inf or self.labels < 0:
             raise ValueError(f"kl is {self.kl} and labels {self.labels}, expected 0 or more")
 
 

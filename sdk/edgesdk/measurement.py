@@ -143,9 +143,10 @@ class Measurement:
         before, after: what the machine was like.
         warnings: what makes these figures doubtful, with the fix.
         turns: measurements of the same number took turns.
-        samples_ms: the raw invoke times. blocks: how many of them ran in a row; between blocks ran what was measured
-            in turns. yardstick_ms: what a fixed piece of work took beside each block.
-        frame_samples_ms: the raw times of frame_ms.
+        samples_ms: the raw invoke times, about 20,000 at most: of more, every second, third, ... of each block, while
+            invoke_ms is of all. blocks: how many of them ran in a row; between blocks ran what was measured in turns.
+            yardstick_ms: what a fixed piece of work took beside each block.
+        frame_samples_ms: the raw times of frame_ms, likewise.
     """
 
     model: str

@@ -1,7 +1,8 @@
 """How a trained network becomes a file: the value, and the recipes that have a name."""
 
+import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 from edgesdk.frozen import frozen
 
@@ -52,6 +53,10 @@ class Recipe:
     steps: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        named = (("precision", Precision), ("io", Io), ("quantizer", Quantizer))
+        for name, known in named:
+            if (found := getattr(self, name)) not in get_args(known):
+                raise ValueError(f"{name} is {found!r}, expected one of {', '.join(get_args(known))}")
         if self.precision != "int8" and self.io != "float32":
             raise ValueError(f"io is {self.io!r} for a {self.precision} model, expected float32")
         if self.quantizer == "ai-edge" and (self.precision, self.io) != ("int8", "int8"):
@@ -66,8 +71,10 @@ class Recipe:
             raise ValueError(f"prune is {self.prune}, expected a share of zeros from 0 to below 1, such as 0.8")
         if self.cluster != 0 and not 2 <= self.cluster <= 256:
             raise ValueError(f"cluster is {self.cluster}, expected 2 to 256 distinct weights, such as 16")
-        if self.max_drop is not None and self.max_drop < 0:
+        if self.max_drop is not None and not 0 <= self.max_drop < math.inf:
             raise ValueError(f"max_drop is {self.max_drop}, expected points of top-1 from 0 up, such as 1")
+        if self.min_snr is not None and not math.isfinite(self.min_snr):
+            raise ValueError(f"min_snr is {self.min_snr}, expected dB such as 30")
 
     @property
     def learns(self) -> bool:

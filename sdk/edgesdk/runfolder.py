@@ -30,6 +30,7 @@ Transfer = Literal["auto", "head", "slice", "finetune", "scratch"]
 Mix = Literal["none", "mixup", "cutmix", "both"]
 Augment = Literal["standard", "rand", "none"]
 Record = TypeVar("Record")
+LARGEST_SEED = 2**31 - 1  # TensorFlow takes it as an int32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,8 +103,19 @@ class Learning:
             raise ValueError(f"cut is {self.cut!r} beside transfer {self.transfer!r}, expected it beside slice alone")
         if (self.epochs is not None and self.epochs < 0) or self.batch < 1:
             raise ValueError(f"epochs is {self.epochs} and batch {self.batch}, expected at least 0 and 1")
+        check_seed(self.seed)
         if not 0 <= self.budget_s < math.inf:
             raise ValueError(f"time_budget is {self.budget_s} s, expected 0 or more, such as 600 or 10m")
+
+
+def check_seed(seed: int) -> None:
+    """Refuse what some of the generators of random numbers refuse later.
+
+    Raises:
+        ValueError: if it is below 0 or does not fit into 31 bits.
+    """
+    if not 0 <= seed <= LARGEST_SEED:
+        raise ValueError(f"seed is {seed}, expected 0 to {LARGEST_SEED}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +179,8 @@ def read_record(folder: Path | str, name: str, kind: type[Record], missing: str)
     try:
         record = decode_value(kind, json.loads(read_bounded(path, RECORD_BYTES)), "run")
     except FileNotFoundError as error:
+        if not Path(folder).exists():
+            raise RunError(f"there is no {folder}, expected a run folder of `edgesdk train`") from error
         raise RunError(f"{folder} is {missing}") from error
     except OSError as error:
         raise RunError(f"cannot read {path} ({error.strerror}): name a run folder of `edgesdk train`") from error

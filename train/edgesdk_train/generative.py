@@ -15,6 +15,7 @@ from edgesdk.atomic import make_folder
 from edgesdk.contract import Source
 from edgesdk.errors import DataError, RunError
 from edgesdk.generation import (
+    AUTOENCODERS,
     BODY_FILE,
     FEWEST_PICTURES,
     GENERATIVE_FILE,
@@ -202,7 +203,7 @@ def encode(encoder: Any, pixels: Pixels, image_input: ImageInput) -> npt.NDArray
 
 def _settled(generation: Generation, dataset: Dataset, spec: ModelSpec) -> Generation:
     """The settings with every "choose for me" decided."""
-    encodes = spec.arch not in ("gan", "dcgan")
+    encodes = spec.arch in AUTOENCODERS
     if generation.labels and encodes:
         raise ValueError(f"--labels is for gan and dcgan, whose discriminator learns them; {spec.arch} has none")
     if generation.features_of and spec.arch != "vae":
@@ -221,10 +222,10 @@ def _open_folder(folder: Path, planned: Generated, *, resume: bool) -> Generated
     make_folder(folder)
     if (folder / MODEL_FILE).exists():
         raise RunError(f"{folder} holds the run of a classifier: name another folder with -o")
-    if not (folder / GENERATIVE_FILE).exists():
+    found = read_generated(folder) if (folder / GENERATIVE_FILE).exists() else None
+    if found is None or not (found.finished or (folder / CHECKPOINT_FILE).exists()):  # nothing was learned yet
         write_generated(folder, planned)
         return planned
-    found = read_generated(folder)
     if not resume:
         refuse_second(folder, finished=found.finished)
     require_same(folder, found, planned, ("spec", "classes", "input", "source", "generation"))

@@ -115,7 +115,7 @@ def find_weights(weights: str, spec: ModelSpec) -> Path:
     if weights != "imagenet":
         path = Path(weights)
         if not path.is_file():
-            raise WeightsError(f"no weights file {weights}: expected a Keras .h5 or .keras file, imagenet or none")
+            raise WeightsError(f"no weights file {weights}: expected a Keras .h5 file, imagenet or none")
         return path
     if spec.arch not in PUBLISHED:
         raise WeightsError(
@@ -159,7 +159,7 @@ def read_weights(path: Path) -> Pretrained:
         ) from error
     layers = tuple(item for item in layers if item[1])
     if not layers:
-        raise WeightsError(f"{path} holds no weights")
+        raise WeightsError(f"{path} holds no weights: name a file that a trained network was saved to")
     return Pretrained(name=f"{path.name} sha256:{digest[:16]}", layers=fold_caffe(layers))
 
 

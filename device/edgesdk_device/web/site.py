@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from edgesdk import __version__, modelfile
-from edgesdk.errors import WriteError
+from edgesdk.errors import ModelFileError, WriteError
 from edgesdk.modelfile import ModelFile
 from edgesdk_device.codec import DECODER_FILE, find_codec, shipped_codecs
 from edgesdk_device.web import litertjs
@@ -89,8 +89,12 @@ def _lean(script: bytes) -> bytes:
 
 
 def _decoder_of(path: Path | str) -> Path:
-    known = not Path(path).exists() and str(path) in shipped_codecs()
-    return find_codec(path) / DECODER_FILE if known or Path(path).is_dir() else Path(path)
+    there, shipped = Path(path).exists(), shipped_codecs()
+    if not there and str(path) not in shipped:
+        raise ModelFileError(
+            f"there is no {path}, expected a .tflite, a codec's folder, or one of {', '.join(shipped)}"
+        )
+    return Path(path) if there and not Path(path).is_dir() else find_codec(path) / DECODER_FILE
 
 
 def _name_of(model: ModelFile) -> str:

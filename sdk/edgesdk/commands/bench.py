@@ -140,6 +140,7 @@ def _check(options: argparse.Namespace) -> None:
         options.tolerance = baseline.TOLERANCE_PERCENT
     elif options.baseline is None:
         raise ValueError("--tolerance goes with --baseline")
+    baseline.check_tolerance(options.tolerance)
     if options.on is not None and options.fleet is not None:
         raise ValueError("--on names one machine, --fleet several: leave out one of them")
     if options.data is not None and (options.on is not None or options.fleet is not None):

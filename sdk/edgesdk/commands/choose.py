@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from edgesdk.commands.options import Add, add_learning
+from edgesdk.commands.options import Add, add_learning, learning_of
 from edgesdk.commands.printing import print_json
 from edgesdk.commands.scale import add_engine
 from edgesdk.commands.values import floats, integers, milliseconds, size, words
@@ -64,6 +64,9 @@ def choose(options: argparse.Namespace) -> int:
 
     if options.report is not None:
         report.check_report(options.report)
+    learning = learning_of(options)
+    if learning.pop("cut"):
+        raise ValueError("--cut is for --transfer slice, which choose does not learn: leave it out")
     chosen = choosing.choose(
         options.data,
         archs=options.archs,
@@ -71,11 +74,7 @@ def choose(options: argparse.Namespace) -> int:
         resolutions=options.resolutions,
         precisions=options.precisions,
         weights=options.weights,
-        transfer=options.transfer,
-        epochs=options.epochs,
-        batch=options.batch,
-        seed=options.seed,
-        flip=not options.no_flip,
+        **learning,
         limits=Limits(
             budget_ms=options.budget,
             max_size_bytes=options.max_size,

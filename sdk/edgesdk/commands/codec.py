@@ -11,6 +11,7 @@ from edgesdk.commands.options import Add
 from edgesdk.commands.phone import show_page
 from edgesdk.commands.printing import print_json
 from edgesdk.progress import remark
+from edgesdk.spec import DEFAULT_ARCH
 
 if TYPE_CHECKING:
     from edgesdk_device.app import AppSettings
@@ -35,8 +36,9 @@ def add_commands(add: Add) -> None:
 
 def add_training(command: argparse.ArgumentParser) -> None:
     """What `edgesdk train` takes for a codec beside its other options."""
-    command.add_argument("--camera", type=Path, metavar="VIDEO", help="a fixed camera's video (--arch compressor)")
-    command.add_argument("--steps", type=int, default=0, metavar="N", help="of a codec's learning (default: by kind)")
+    group = command.add_argument_group("codecs", "--arch compressor, for photos of any size, or thumbnail, for 64x64")
+    group.add_argument("--camera", type=Path, metavar="VIDEO", help="compressor: for one fixed camera, from its video")
+    group.add_argument("--steps", type=int, default=0, metavar="N", help="of learning (default: by kind)")
 
 
 def add_recording(command: argparse.ArgumentParser) -> None:
@@ -134,7 +136,7 @@ def train(options: argparse.Namespace) -> int:
 
     done = codecverbs.train_codec(
         options.data or "",
-        arch=options.arch if options.arch in codecverbs.CODECS else "compressor",
+        arch="compressor" if options.arch == DEFAULT_ARCH else options.arch,
         camera=options.camera,
         init_from=options.init_from,
         res=options.res or 0,

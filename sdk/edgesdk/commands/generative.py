@@ -73,7 +73,7 @@ def train(options: argparse.Namespace) -> int:
         res=options.res,
         latent=options.latent,
         epochs=options.epochs,
-        batch=options.batch or Generation.batch,
+        batch=Generation.batch if options.batch is None else options.batch,
         seed=options.seed,
         kl=options.kl,
         features_of=options.features_of,
@@ -101,7 +101,8 @@ def convert(options: argparse.Namespace) -> int:
     given = [f"--{name}" for name in OTHER_OPTIONS if getattr(options, name) is not None]
     given += ["--qat"] * options.qat + ["--max-drop"] * (options.max_drop is not None)
     if given:
-        raise ValueError(f"{' and '.join(given)} stands beside a run that generates pictures: leave it out")
+        stand = f"stand{'s' * (len(given) == 1)}"
+        raise ValueError(f"{' and '.join(given)} {stand} beside a run that generates pictures: leave it out")
     made = generativeverbs.convert_generative(
         options.model,
         quantize=options.quantize or "int8",

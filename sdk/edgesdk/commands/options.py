@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from edgesdk.commands.values import count, named_value
+from edgesdk.runfolder import Learning
 from edgesdk.spec import ARCHITECTURES, DEFAULT_ARCH
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ def add_network(command: argparse.ArgumentParser) -> None:
         "--res",
         type=int,
         metavar="R",
-        help="input pixels a side (default: the paper's, 224 for most, 227 for AlexNet, 32 for LeNet and the ConvNet)",
+        help="input pixels a side (default: the paper's, 224 for most, 227 for AlexNet, 32 for LeNet and the ConvNet, "
+        "28 for those that generate)",
     )
     command.add_argument(
         "--resize",
@@ -64,7 +66,7 @@ def learning_of(options: argparse.Namespace) -> dict[str, Any]:
         "transfer": options.transfer,
         "cut": options.cut,
         "epochs": options.epochs,
-        "batch": options.batch or 32,
+        "batch": Learning.batch if options.batch is None else options.batch,
         "seed": options.seed,
         "flip": not options.no_flip,
     }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgesdk.commands import codec
 from edgesdk.commands.options import Add, add_backend
-from edgesdk.commands.values import numbers, pair, words
+from edgesdk.commands.values import floats, pair, words
 from edgesdk.progress import remark
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def _add_decisions(command: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--none", type=words, metavar="LABEL,..", help="classes that mean none of these")
     group.add_argument("--cooldown", type=float, metavar="S", help="seconds before a label that left is seen again")
-    group.add_argument("--region", type=numbers, metavar="L,T,R,B", help="part of the frame to look at, each 0 to 1")
+    group.add_argument("--region", type=floats, metavar="L,T,R,B", help="part of the frame to look at, each 0 to 1")
     group.add_argument("--motion", type=float, metavar="SHARE", help="classify only after so much of the picture moved")
 
 

@@ -30,8 +30,8 @@ def add_commands(add: Add) -> None:
 
 def add_team(command: argparse.ArgumentParser) -> None:
     """Where `train` works."""
-    add_engine(command, "worker")
-    command.add_argument("--workers", type=int, default=1, metavar="N", help="on Ray, that learn together (default 1)")
+    group = add_engine(command, "worker")
+    group.add_argument("--workers", type=int, default=1, metavar="N", help="on Ray, that learn together (default 1)")
 
 
 def make_team(options: argparse.Namespace) -> "RayTeam | None":
@@ -51,8 +51,8 @@ def make_team(options: argparse.Namespace) -> "RayTeam | None":
     return RayTeam(workers=options.workers, cpus=options.cpus, gpus=options.gpus)
 
 
-def add_engine(command: argparse.ArgumentParser, of: str) -> None:
-    """Where a command works, and what each `of` its parts is given."""
+def add_engine(command: argparse.ArgumentParser, of: str) -> "argparse._ArgumentGroup":
+    """Where a command works, and what each `of` its parts is given; the options' group."""
     group = command.add_argument_group("engine")
     group.add_argument(
         "--engine",
@@ -62,6 +62,7 @@ def add_engine(command: argparse.ArgumentParser, of: str) -> None:
     )
     group.add_argument("--cpus", type=float, default=1.0, metavar="N", help=f"of each {of} on Ray (default 1)")
     group.add_argument("--gpus", type=float, default=0.0, metavar="N", help=f"of each {of} on Ray (default 0)")
+    return group
 
 
 def pack(options: argparse.Namespace) -> int:

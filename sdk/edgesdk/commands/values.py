@@ -1,6 +1,7 @@
 """What the command line reads from a word: numbers, sizes, times, pairs; argparse says what was wrong with it."""
 
 import argparse
+import math
 from collections.abc import Callable
 
 
@@ -25,7 +26,7 @@ def counts(text: str) -> list[int | None]:
 def floats(text: str) -> list[float]:
     """Numbers between commas."""
     try:
-        return [float(word) for word in text.split(",")]
+        return [_finite(word) for word in text.split(",")]
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} are no numbers between commas, such as 0.25,0.5") from error
 
@@ -41,7 +42,7 @@ def integers(text: str) -> list[int]:
 def milliseconds(text: str) -> float:
     """Milliseconds, with or without their unit."""
     try:
-        return float(text.removesuffix("ms"))
+        return _finite(text.removesuffix("ms"))
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no time, expected milliseconds such as 30ms") from error
 
@@ -53,7 +54,7 @@ def size(text: str) -> float:
         if text.endswith(unit):
             number, factor = text.removesuffix(unit), value
     try:
-        return float(number) * factor
+        return _finite(number) * factor
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no size, expected bytes such as 900kB or 1MB") from error
 
@@ -79,15 +80,12 @@ def pair(mark: str) -> Callable[[str], tuple[int, int]]:
 
     def read(text: str) -> tuple[int, int]:
         first, _, second = text.partition(mark)
-        return int(first), int(second)
+        try:
+            return int(first), int(second)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{text!r} is no pair of whole numbers such as 3{mark}5") from error
 
-    read.__name__ = f"pair N{mark}N"  # argparse names it in its error
     return read
-
-
-def numbers(text: str) -> tuple[float, ...]:
-    """Numbers between commas."""
-    return tuple(float(word) for word in text.split(","))
 
 
 def duration(text: str) -> float:
@@ -95,6 +93,14 @@ def duration(text: str) -> float:
     units = {"s": 1, "m": 60, "h": 3600}
     number, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1)
     try:
-        return float(number) * unit
+        return _finite(number) * unit
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no time, expected such as 90s, 10m or 1h") from error
+
+
+def _finite(text: str) -> float:
+    """A number; ValueError also for nan and inf, which keep or miss every limit."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no finite number")
+    return number

@@ -31,8 +31,8 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if value is not None and value <= 0:
-                raise ValueError(f"{name} is {value}, expected more than 0")
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"{name} is {value}, expected a number above 0")
         if self.min_top1 is not None and self.min_top1 > 1:
             raise ValueError(f"min_top1 is {self.min_top1}, expected at most 1 (100 %)")
 

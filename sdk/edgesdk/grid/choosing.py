@@ -102,6 +102,8 @@ def choose(
     limits = limits or Limits()
     for precision in precisions:
         recipe_of(precision)
+    if transfer == "slice":
+        raise ValueError("transfer is 'slice', which choose does not learn, expected auto, head, finetune or scratch")
     if out is not None:
         check_writable(out)
     dataset = split_dataset(read_dataset(data))

@@ -92,10 +92,9 @@ def read_dataset(source: Path | str) -> Dataset:
         return Dataset(photos=tuple(inside), **about)
     archive = folder.is_file() and (is_tar(folder) or folder.suffix == ".npz")
     if not folder.is_dir() and not archive:
-        found = "a file" if folder.exists() else "nothing"
         raise DataError(
-            f"{folder} is {found}, expected a folder with one subfolder of photos a class, a .tar of it, an .npz, or "
-            "the word digits"
+            f"{_found(folder)}, expected a folder with one subfolder of photos a class, a .tar of it, an .npz, or the "
+            "word digits"
         )
     synsets: tuple[str, ...] = ()
     if archive:
@@ -134,7 +133,7 @@ def read_photos(source: Path | str) -> Dataset:
     """
     folder = digits.digits_folder() if str(source) == digits.NAME else Path(source)
     if not folder.is_dir():
-        raise DataError(f"{folder} is {'a file' if folder.exists() else 'nothing'}, expected a folder of photos")
+        raise DataError(f"{_found(folder)}, expected a folder of photos")
     if (folder / MANIFEST_FILE).is_file():
         packed = read_shards(folder)[1]
         found = sorted((replace(photo, label=0, split="") for photo in packed), key=lambda photo: photo.path)
@@ -190,7 +189,7 @@ def split_dataset(dataset: Dataset) -> Dataset:
     """Give every photo a split, the same on every machine: 70 % train, 10 % val, 20 % test of each class.
 
     Splits that exist as folders stay; what is missing is taken from train. Photos are ordered by their content's
-    hash, and equal files never land in two splits.
+    hash, and equal files of a class never land in two of the splits made here.
 
     Raises:
         DataError: if a class has too few photos for three splits.
@@ -210,10 +209,10 @@ def split_dataset(dataset: Dataset) -> Dataset:
         photos = sorted(by_class[index], key=lambda photo: (photo.digest, str(photo.path)))
         shares = {"test": 0.0 if "test" in have else TEST_SHARE, "val": 0.0 if "val" in have else VAL_SHARE}
         needed = 1 + sum(share > 0 for share in shares.values())
-        if len({photo.digest for photo in photos}) < needed:
+        if (different := len({photo.digest for photo in photos})) < needed:
             raise DataError(
-                f"class {name!r} has {len(photos)} different photos to learn and to judge on, expected at least "
-                f"{needed}: add photos"
+                f"class {name!r} has {different} different photo{'s' * (different != 1)} to learn and to judge on, "
+                f"expected at least {needed}: add photos"
             )
         start = 0
         for split, share in shares.items():
@@ -330,6 +329,11 @@ def remark_colors(dataset: Dataset, image_input: ImageInput, arch: str, *, quiet
         remark(f"{dataset.name} is grey, {arch} takes colour: its three channels are given the same", quiet=quiet)
     if looked_at and not grey and image_input.color == "gray":
         remark(f"{dataset.name} is in colour, {arch} takes grey: its photos are turned grey", quiet=quiet)
+
+
+def _found(path: Path) -> str:
+    """What is there where a folder was expected, for the sentence."""
+    return f"{path} is a file" if path.exists() else f"there is no {path}"
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:

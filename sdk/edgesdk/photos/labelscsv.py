@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from edgesdk.errors import DataError
+from edgesdk.photos.archives import SPLITS
 from edgesdk.photos.photo import Photo
 
 LARGEST_CSV_BYTES = 64 * 2**20
@@ -36,7 +37,11 @@ def read_labels_csv(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...], lis
                 raise DataError(f"labels.csv names {named_file}, which is outside {folder / 'images'}")
             if not path.is_file():
                 raise DataError(f"labels.csv names {named_file}, which is not in {folder / 'images'}")
-            photos.append(Photo(path=path, label=int(row["class_index"]), split=row.get("split") or ""))
+            if (split := row.get("split") or "") not in ("", *SPLITS):
+                raise DataError(
+                    f"labels.csv puts {named_file} into the split {split[:20]!r}, expected {', '.join(SPLITS)}"
+                )
+            photos.append(Photo(path=path, label=int(row["class_index"]), split=split))
     except OSError as error:
         raise DataError(f"labels.csv names {named_file}, which is no file's name ({error.strerror})") from error
     except ValueError as error:

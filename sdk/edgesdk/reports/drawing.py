@@ -279,12 +279,12 @@ def _track(
     canvas.text(2, top + 10, unit, "axis")
     for index, (name, line) in enumerate(lines):
         places = [
-            (x(end), bottom - (bottom - top) * (value - low) / (high - low), value)
+            (x(end), bottom - (bottom - top) * (value - low) / (high - low), value, end)
             for end, value in zip(ends, line, strict=True)
             if value is not None
         ]
-        canvas.path([(px, py) for px, py, _ in places], f"curve s{index}")
-        for (px, py, value), end in zip(places, ends, strict=False):
+        canvas.path([(px, py) for px, py, _, _ in places], f"curve s{index}")
+        for px, py, value, end in places:
             canvas.dot(px, py, 3.5, f"dot s{index}", f"{name} {value:.4g} {unit} at {end:.3g} min")
         canvas.text(places[-1][0], places[-1][1] - 8, name, "label", "end")
 

@@ -90,8 +90,8 @@ def _pictures(made: Report, safe: Any) -> dict[str, Any]:
     for name, row in zip(names, measured, strict=True):
         if row.samples_ms:
             svg, beyond = drawing.histogram(row)
-            facts = {"name": name, "n": row.invoke_ms.n, "longest": row.invoke_ms.max, "beyond": beyond}
-            histograms.append({"svg": safe(svg), **facts})
+            facts = {"n": row.invoke_ms.n, "kept": len(row.samples_ms), "longest": row.invoke_ms.max, "beyond": beyond}
+            histograms.append({"name": name, "svg": safe(svg), **facts})
     sustained = []
     for name, row in zip(names, measured, strict=True):
         if row.sustained:
@@ -159,7 +159,7 @@ def _words(made: Report) -> dict[str, Any]:
         "judged": judged,
         "mixed": [] if value is None else value.confusions[:MIXED],
         "mixed_name": "" if best is None else report.named(best),
-        "classes": classes if len(classes) <= MOST_CLASSES else classes[:MOST_CLASSES],
+        "classes": classes[:MOST_CLASSES],
         "foreign": report.android_rows(made.rows) if any(isinstance(row, OnAndroid) for row in made.rows) else (),
         "refused": [(report.named(row), row.reason) for row in refused],
         "choices": [(row.model, str(row.choice)) for row in measured if row.choice],

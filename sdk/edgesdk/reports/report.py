@@ -71,12 +71,12 @@ class Report:
     @property
     def measured(self) -> Sequence[Measurement]:
         """What was measured."""
-        return [row for row in self.rows if isinstance(row, Measurement)]
+        return split_rows(self.rows)[0]
 
     @property
     def refused(self) -> Sequence[Refused]:
         """What was refused."""
-        return [row for row in self.rows if isinstance(row, Refused)]
+        return split_rows(self.rows)[1]
 
 
 def table_rows(measurements: Sequence[Measurement]) -> list[tuple[str, ...]]:
@@ -193,17 +193,20 @@ def gate(m: Measurement, measured: Sequence[Measurement]) -> tuple[str, str]:
 
 
 def as_markdown(rows: Rows) -> str:
-    """A Markdown table, and a list of what was refused."""
+    """A Markdown table of each kind of measurement, and a list of what was refused."""
     measured, refused = split_rows(rows)
-    cells = [COLUMNS, tuple("---" for _ in COLUMNS), *table_rows(measured)] if measured else []
+    lines = _markdown_table([COLUMNS, *table_rows(measured)]) if measured else []
     if any(isinstance(row, OnAndroid) for row in rows):
-        head, *others = android_rows(rows)
-        cells += [head, tuple("---" for _ in head), *others]
-    lines = [f"| {' | '.join(row)} |" for row in cells]
+        lines += [*([""] if lines else []), *_markdown_table(android_rows(rows))]
     if ratios := ratio_lines(measured):
         lines += ["", *(f"- {line}" for line in ratios)]
     lines += ["", *(f"- refused: {named(row)}: {row.reason}" for row in refused)] if refused else []
     return "\n".join(lines) + "\n"
+
+
+def _markdown_table(cells: Sequence[Sequence[str]]) -> list[str]:
+    head, *others = cells
+    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *others)]
 
 
 def as_csv(rows: Rows) -> str:

@@ -110,8 +110,7 @@ def _facts(found: InspectedRun) -> dict[str, str]:
     if run.top1 is not None:
         facts["learned"] = f"{run.source.dataset}, --transfer {run.learning.transfer}, {run.seconds:.0f} s"
         facts["top-1"] = f"{100 * run.top1:.1f} % of {run.top1_n} test photos"
-    for sentence in run.measured:
-        facts.setdefault("measured" if "measured" not in facts else "so", sentence)
+    facts |= dict(zip(("measured", "so"), run.measured, strict=False))  # what was measured, and what follows
     if found.answer is not None:
         facts["answer"] = ", ".join(f"{label} {100 * share:.1f} %" for label, share in found.answer.items())
         facts["activations"] = str(found.activations)

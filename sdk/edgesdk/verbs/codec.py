@@ -9,6 +9,7 @@ from pathlib import Path
 from edgesdk.atomic import check_writable, make_folder, write_bytes, write_text
 from edgesdk.codecs.stream import unpack_head
 from edgesdk.errors import DataError, RunError, StreamError
+from edgesdk.runfolder import check_seed
 
 CODECS = ("compressor", "thumbnail")
 SUFFIX = ".edc"
@@ -93,15 +94,19 @@ def train_codec(
         raise ValueError(f"arch is {arch!r}, expected one of {', '.join(CODECS)}")
     if arch == "thumbnail" and res not in (0, 64):
         raise ValueError(f"res is {res}, expected 64: thumbnails have 64x64 pixels")
+    if steps < 0:
+        raise ValueError(f"steps is {steps}, expected 0 to choose by kind, or more")
+    check_seed(seed)
     if bool(data) == (camera is not None):
-        raise ValueError("name either a folder of photos or --camera VIDEO")
+        found = "both" if data else "neither"
+        raise ValueError(f"{found} were named of a folder of photos and --camera VIDEO: name one of them")
     kind = arch if camera is None else "camera"
     name = Path(str(data) if camera is None else str(camera)).resolve().stem
     folder = Path(out) if out is not None else Path(f"{kind}_{name}.codec")
     if (folder / "decoder.tflite").exists():
         raise RunError(f"{folder} holds a finished codec: name another folder with -o")
     if camera is not None and (arch != "compressor" or not Path(camera).is_file()):
-        raise ValueError(f"--camera takes a video file and --arch compressor, found {camera} and {arch}")
+        raise ValueError(f"--camera is {camera} and --arch {arch}, expected a video file and compressor")
     from edgesdk_convert.codec import export_codec
     from edgesdk_device.codec import find_codec
     from edgesdk_train import compression
@@ -152,11 +157,10 @@ def compress(
     if target_bytes is not None and psnr is not None:
         raise ValueError("name either target_bytes or psnr, not both")
     photos = find_files(sources, "photo")
-    folder = None if out is None else make_folder(out)
-    from edgesdk_device import codec as device
-
+    folder = None if out is None else Path(out)
     paths = [(folder or photo.parent) / f"{photo.stem}{SUFFIX}" for photo in photos]
-    _check_names(paths, photos)
+    _prepare(folder, paths, photos)
+    from edgesdk_device import codec as device
 
     def made() -> Iterator[CompressedFile]:
         with device.Codec(codec, backend=backend, threads=threads) as opened:
@@ -205,9 +209,9 @@ def decompress(
     single = out is not None and Path(out).suffix.lower() == ".png"
     if single and len(streams) > 1:
         raise ValueError(f"{len(streams)} streams cannot all become {out}: name a folder")
-    folder = None if out is None or single else make_folder(out)
+    folder = None if out is None or single else Path(out)
     paths = [Path(str(out)) if single else (folder or stream.parent) / f"{stream.stem}.png" for stream in streams]
-    _check_names(paths, streams)
+    _prepare(folder, paths, streams)
 
     def made() -> Iterator[Path]:
         import cv2
@@ -266,12 +270,18 @@ def find_files(sources: Sequence[Path | str], kind: str, suffix: str = "") -> li
     return found
 
 
-def _check_names(paths: Sequence[Path], sources: Sequence[Path]) -> None:
+def _prepare(folder: Path | None, paths: Sequence[Path], sources: Sequence[Path]) -> None:
+    """Make the folder once it is sure that each source has a name of its own and can be written."""
     taken: dict[Path, Path] = {}
     for path, source in zip(paths, sources, strict=True):
         if path in taken:
-            raise ValueError(f"{taken[path]} and {source} would both become {path}: compress them into two folders")
+            raise ValueError(
+                f"{taken[path]} and {source} would both become {path}: take them one after the other, with another "
+                "folder for -o"
+            )
         taken[path] = source
+    if folder is not None:
+        make_folder(folder)
     for path in {path.parent: path for path in paths}.values():
         check_writable(path)
 

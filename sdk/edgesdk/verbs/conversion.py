@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from edgesdk.atomic import check_writable
 from edgesdk.contract import Output, Source
 from edgesdk.converted import Converted
 from edgesdk.errors import RunError
@@ -17,11 +18,12 @@ from edgesdk.photos.data import Dataset, read_dataset, split_dataset
 from edgesdk.preprocess import ImageInput, Resize, input_of
 from edgesdk.progress import remark
 from edgesdk.recipe import RECIPES, Io, Precision, Quantizer, Recipe, Repair
-from edgesdk.runfolder import MODEL_FILE, Learning, Transfer, name_run_folder, read_run
+from edgesdk.runfolder import MODEL_FILE, RUN_FILE, Learning, Transfer, name_run_folder, read_run
 from edgesdk.spec import ModelSpec, make_spec
-from edgesdk.verbs.foreign import Values, convert_foreign, is_foreign
+from edgesdk.verbs.foreign import SAVED_MODEL, Values, convert_foreign, is_foreign
 
 UNTRAINED_CLASSES = 1000
+MODEL_FOLDERS = (RUN_FILE, SAVED_MODEL)  # one of these makes a folder a MODEL
 
 
 def convert(
@@ -88,8 +90,10 @@ def convert(
             "prune": prune,
             "cluster": cluster,
             "qat": qat or None,
-        }
-        | {"max_drop": max_drop, "min_snr": min_snr, "repairs": repairs},
+            "max_drop": max_drop,
+            "min_snr": min_snr,
+            "repairs": repairs,
+        },
     )
     _check_model(
         model,
@@ -99,6 +103,8 @@ def convert(
     )
     spec = make_spec(arch, width, res, UNTRAINED_CLASSES)
     learning = Learning(transfer=transfer, cut=cut, epochs=epochs, batch=batch, seed=seed, flip=flip)
+    if out is not None:
+        check_writable(out)
     if model is None and data is None and weights is None:
         data = digits.NAME
         remark(
@@ -136,16 +142,21 @@ def convert(
 def _check_model(
     model: Path | str | None, built: dict[str, Any], sized: dict[str, Any], foreign: dict[str, Any]
 ) -> None:
-    """Refuse options that have nothing to say of this MODEL."""
+    """Refuse a folder that is none, and options that have nothing to say of this MODEL."""
+    if model is not None and Path(model).is_dir() and not any((Path(model) / n).is_file() for n in MODEL_FOLDERS):
+        raise RunError(
+            f"{model} holds no {' and no '.join(MODEL_FOLDERS)}, expected a run folder of `edgesdk train` or a "
+            "SavedModel; photos are named with --data"
+        )
     if model is None:
-        wrong, reason = foreign, "without a MODEL that they describe: name one"
+        wrong, reason = foreign, "without a MODEL to describe: name one"
     elif is_foreign(Path(model)):
-        wrong, reason = built, f"beside {model}, whose network is built already: leave out one of them"
+        wrong, reason = built, f"beside {model}, whose network is built already: leave out one or the other"
     else:
-        wrong, reason = built | sized | foreign, f"beside the run folder {model}, which says it: leave out one of them"
+        wrong, reason = built | sized | foreign, f"beside the run folder {model}, which says it: leave it out"
     given = [f"--{name}" for name, value in wrong.items() if value is not None]
     if given:
-        raise ValueError(f"{' and '.join(given)} stands {reason}")
+        raise ValueError(f"{' and '.join(given)} stand{'s' * (len(given) == 1)} {reason}")
 
 
 def _recipe(base: str | Recipe | None, changes: dict[str, Any]) -> Recipe:
@@ -227,7 +238,7 @@ def _learn_or_reuse(plan: _Plan, learning: Learning, folder: Path, data: str, *,
 def _convert_run(folder: Path, recipe: Recipe, data: Path | str | None, out: Path, *, quiet: bool) -> Converted:
     run = read_run(folder)
     if not run.finished or not (folder / MODEL_FILE).is_file():
-        raise RunError(f"{folder} is unfinished: finish it with `edgesdk train {run.data} -o {folder} --resume`")
+        raise RunError(f"{folder} is unfinished: finish it with the same `edgesdk train ... -o {folder} --resume`")
     from edgesdk_convert.convert import convert_model
     from edgesdk_convert.evidence import Evidence, gather_evidence
     from edgesdk_convert.load import load_network

@@ -8,7 +8,7 @@ from edgesdk.generation import BODY_FILE, GENERATIVE, Augmented, Generated, Gene
 from edgesdk.photos.data import Dataset, read_dataset, read_photos
 from edgesdk.preprocess import Resize, input_of
 from edgesdk.recipe import Io, Precision, Recipe
-from edgesdk.runfolder import name_run_folder
+from edgesdk.runfolder import check_seed, name_run_folder
 from edgesdk.spec import ModelSpec, make_spec
 
 PARTS = {True: ("encoder", "decoder"), False: ("generator",)}
@@ -128,6 +128,7 @@ def generate(model: Path | str, *, count: int = 64, seed: int = 0, out: Path | s
     """
     if count < 1:
         raise ValueError(f"count is {count}, expected at least 1")
+    check_seed(seed)
     folder = Path(out) if out is not None else Path(f"{Path(model).stem}.pictures")
     if Path(model).suffix == ".tflite":
         from edgesdk_device.generator import write_pictures
@@ -168,6 +169,7 @@ def augment(
         EdgeSDKError, ValueError: one sentence each.
     """
     found = require_finished(run)
+    check_seed(seed)
     if labels < 3 or count < 1:
         raise ValueError(f"labels is {labels} and count {count}, expected at least 3 and 1")
     spec = make_spec(arch, None, None)
