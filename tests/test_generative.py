@@ -356,3 +356,9 @@ def test_the_command_line_trains_converts_and_generates(
     assert "--prune stands beside a run that generates pictures" in capsys.readouterr().err
     assert cli.main(["train", "--arch", "vae"]) == 2
     assert "no DATA for vae to learn from" in capsys.readouterr().err
+
+
+def test_a_run_that_failed_before_it_learned_does_not_take_its_folder(tmp_path: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(ValueError, match="res is 29, vae halves it twice"):
+            generativeverbs.train_generative("digits", arch="vae", res=29, out=tmp_path / "run")
