@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -92,3 +93,6 @@ def test_what_cannot_be_looked_into_is_named(run_folder: Path, int8_file: object
         edgesdk.inspect_run(tmp_path, activations="nothing.jpg")
     with pytest.raises(ValueError, match=r"ends in '\.pdf', expected \.html"):
         edgesdk.inspect_run(run_folder, report="x.pdf")
+    shutil.copy(run_folder / "run.json", tmp_path)
+    with pytest.raises(RunError, match="is unfinished: finish it with the same `edgesdk train"):
+        edgesdk.inspect_run(tmp_path)

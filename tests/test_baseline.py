@@ -149,3 +149,11 @@ def test_a_file_that_is_no_baseline_is_named(before: Path, tmp_path: Path) -> No
         path.write_text(text)
         with pytest.raises(MeasurementError, match=said):
             read_baseline(path)
+
+
+def test_raw_times_that_do_not_fit_are_named(before: Path, tmp_path: Path) -> None:
+    rows = json.loads(before.read_bytes())
+    rows[0]["yardstick_ms"].pop()
+    (tmp_path / "cut.json").write_text(json.dumps(rows))
+    with pytest.raises(MeasurementError, match="its raw times do not fit their blocks"):
+        read_baseline(tmp_path / "cut.json")

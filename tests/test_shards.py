@@ -293,3 +293,11 @@ def test_the_command(mixed: Path, packed: Packed, tmp_path: Path, capsys: pytest
     said = capsys.readouterr()
     assert "in 3 shards, 0.7 MB, 3 of them lay there whole" in said.out
     assert "skipped 1 files that are no whole images" in said.err
+
+
+def test_a_codec_learns_from_shards_as_from_the_folder(mixed: Path, packed: Packed) -> None:
+    from edgesdk_train.crops import read_pool
+
+    pools = [read_pool(read_photos(place).photos) for place in (mixed, packed.path)]
+    first, second = (sorted(photo.tobytes() for photo in pool) for pool in pools)
+    assert first == second

@@ -309,7 +309,7 @@ def find_codec(name: Path | str) -> Path:
     if str(name) in known:
         return SHIPPED / str(name)
     folder = Path(name)
-    if not (folder / DECODER_FILE).is_file():
+    if not any((folder / half).is_file() for half in (ENCODER_FILE, DECODER_FILE)):
         raise ModelFileError(
             f"there is no codec {str(name)!r}, expected {', '.join(known)} or a folder with {ENCODER_FILE} and "
             f"{DECODER_FILE}"

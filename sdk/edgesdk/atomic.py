@@ -71,7 +71,7 @@ def replacing(path: Path) -> Iterator[Path]:
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield aside
-        with aside.open("rb") as file:
+        with aside.open("rb+") as file:
             os.fsync(file.fileno())
         aside.replace(path)
     except OSError as error:

@@ -15,9 +15,8 @@ from pathlib import Path
 
 from edgesdk.atomic import write_text
 from edgesdk.contract import Source
-from edgesdk.errors import RunError
 from edgesdk.preprocess import ImageInput
-from edgesdk.runfolder import check_seed, read_record
+from edgesdk.runfolder import check_seed, read_record, refuse_unfinished
 from edgesdk.spec import ModelSpec
 
 GENERATIVE = ("autoencoder", "autoencoder_dense", "vae", "gan", "dcgan")
@@ -174,7 +173,7 @@ def require_finished(folder: Path | str) -> Generated:
     """
     run = read_generated(folder)
     if not run.finished:
-        raise RunError(f"{folder} is unfinished: finish it with the same `edgesdk train ... -o {folder} --resume`")
+        refuse_unfinished(folder)
     return run
 
 

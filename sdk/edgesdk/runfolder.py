@@ -12,9 +12,9 @@ learning_curve.png, confusion.png, confusion.csv
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Literal, NoReturn, TypeVar, get_args
+from typing import Any, Literal, NoReturn, TypeVar, get_args
 
 from edgesdk.atomic import write_text
 from edgesdk.bounded import RECORD_BYTES, read_bounded
@@ -99,6 +99,8 @@ class Learning:
     budget_s: float = 0.0
 
     def __post_init__(self) -> None:
+        if self.transfer not in get_args(Transfer):
+            raise ValueError(f"transfer is {self.transfer!r}, expected one of {', '.join(get_args(Transfer))}")
         if self.cut and self.transfer != "slice":
             raise ValueError(f"cut is {self.cut!r} beside transfer {self.transfer!r}, expected it beside slice alone")
         if (self.epochs is not None and self.epochs < 0) or self.batch < 1:
@@ -164,6 +166,18 @@ def read_run(folder: Path | str) -> Run:
     return read_record(folder, RUN_FILE, Run, f"no run folder: it has no {RUN_FILE}; make one with `edgesdk train`")
 
 
+def read_finished_run(folder: Path | str) -> Run:
+    """As `read_run`, of a run whose network is there.
+
+    Raises:
+        RunError: as `read_run`, or if the run is unfinished.
+    """
+    run = read_run(folder)
+    if not run.finished or not (Path(folder) / MODEL_FILE).is_file():
+        refuse_unfinished(folder)
+    return run
+
+
 def read_record(folder: Path | str, name: str, kind: type[Record], missing: str) -> Record:
     """What learning notes of itself in a run folder.
 
@@ -196,8 +210,18 @@ def refuse_second(folder: Path, *, finished: bool) -> NoReturn:
     Raises:
         RunError: always.
     """
-    state = "a finished" if finished else "an unfinished"
-    raise RunError(f"{folder} holds {state} run: continue it with --resume, or name another folder with -o")
+    if finished:
+        raise RunError(f"{folder} holds a finished run: name another folder with -o")
+    raise RunError(f"{folder} holds an unfinished run: continue it with --resume, or name another folder with -o")
+
+
+def refuse_unfinished(folder: Path | str) -> NoReturn:
+    """Take no network out of a folder where learning has not ended.
+
+    Raises:
+        RunError: always.
+    """
+    raise RunError(f"{folder} is unfinished: finish it with the same `edgesdk train ... -o {folder} --resume`")
 
 
 def require_same(folder: Path, found: Record, planned: Record, fields: Iterable[str]) -> None:
@@ -209,7 +233,17 @@ def require_same(folder: Path, found: Record, planned: Record, fields: Iterable[
     for name in fields:
         before, now = getattr(found, name), getattr(planned, name)
         if before != now:
-            raise RunError(f"{folder} was begun with {name} {before}, now it is {now}: name another folder with -o")
+            raise RunError(
+                f"{folder} was begun with {first_difference(name, before, now)}: name another folder with -o"
+            )
+
+
+def first_difference(name: str, before: Any, now: Any) -> str:
+    """What differs first in two settings of that name, inside dataclasses too: "epochs 200, now it is 100"."""
+    if is_dataclass(before) and type(before) is type(now):
+        inner = ((field.name, getattr(before, field.name), getattr(now, field.name)) for field in fields(before))
+        return next(first_difference(*item) for item in inner if item[1] != item[2])
+    return f"{name} {str(before)[:80]}, now it is {str(now)[:80]}"
 
 
 def write_run(folder: Path, run: Run) -> None:

@@ -12,6 +12,7 @@ from edgesdk.atomic import write_bytes
 from edgesdk.bounded import DAMAGED_ARRAYS
 from edgesdk.contract import decode_value
 from edgesdk.errors import RunError
+from edgesdk.runfolder import first_difference
 from edgesdk_train.stage import Epoch, Progress, Stage
 
 CHECKPOINT_FILE = "checkpoint.npz"
@@ -38,7 +39,8 @@ def load_checkpoint(path: Path, stage: Stage, model: Any, optimizer: Any) -> tup
         with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
             state = _progress(saved)
             if state.stage is not None and state.stage != stage:
-                raise RunError(f"{path} was made with other settings: {asdict(state.stage)}, now {asdict(stage)}")
+                differs = first_difference("stage", state.stage, stage)
+                raise RunError(f"{path} was made with {differs}: delete it and start the run again")
             weights = [saved[f"weight_{i}"] for i in range(len(model.weights))]
             model.set_weights(weights)
             if not state.history:

@@ -70,7 +70,7 @@ def learn_photos(
         DataError: if the photos are missing or too few.
     """
     dataset = read_photos(data)
-    learned_from, judged = hold_out(read_pool([photo.path for photo in dataset.photos]))
+    learned_from, judged = hold_out(read_pool(dataset.photos))
     draw = cropper(learned_from, lesson.side)
     if init_from is None:
         model = Compressor(Shape(), principal_components(_numbered(draw), Shape()), lesson.seed)
@@ -90,7 +90,7 @@ def learn_photos(
 def learn_thumbnails(data: Path | str, folder: Path, lesson: Lesson, *, resume: bool, quiet: bool) -> LearnedCodec:
     """A codec for whole photos brought to 64x64 pixels; arguments and errors as `learn_photos`."""
     dataset = read_photos(data)
-    photos = read_pool([photo.path for photo in dataset.photos], smallest_side=3 * THUMBNAIL_SIDE // 2)
+    photos = read_pool(dataset.photos, smallest_side=3 * THUMBNAIL_SIDE // 2)
     learned_from, judged = hold_out(photos)
     draw = cropper(learned_from, THUMBNAIL_SIDE, whole=True)
     model = begin_thumbnail(_numbered(draw), ThumbnailShape(), seed=lesson.seed)

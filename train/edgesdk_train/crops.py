@@ -2,33 +2,33 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import cv2
 import numpy as np
 
 from edgesdk.errors import DataError
-from edgesdk.preprocess import Pixels, read_photo
+from edgesdk.photos.photo import Photo
+from edgesdk.preprocess import Pixels
 
 HELD_OUT_EACH = 20
 LARGEST_SIDE = 1024
 UPSCALE = 2.0  # small photos are sharper than what a camera gives; enlarged they are as smooth
 
 
-def read_pool(paths: Sequence[Path], smallest_side: int = 0) -> list[Pixels]:
+def read_pool(pool: Sequence[Photo], smallest_side: int = 0) -> list[Pixels]:
     """Photos as RGB, those larger than 1024 pixels a side made smaller; what is no image is left out.
 
     Args:
-        paths: of the photos.
+        pool: files of their own, or in shards.
         smallest_side: bring them to this short side instead; 0: as they are.
 
     Raises:
         DataError: if fewer than 8 are left.
     """
 
-    def read(path: Path) -> Pixels | None:
+    def read(one: Photo) -> Pixels | None:
         try:
-            photo = read_photo(path)
+            photo = one.frame()
         except DataError:
             return None
         scale = smallest_side / min(photo.shape[:2]) if smallest_side else LARGEST_SIDE / max(photo.shape[:2])
@@ -37,8 +37,8 @@ def read_pool(paths: Sequence[Path], smallest_side: int = 0) -> list[Pixels]:
             photo = np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
         return np.ascontiguousarray(photo[..., ::-1])
 
-    with ThreadPoolExecutor() as pool:
-        photos = [photo for photo in pool.map(read, paths) if photo is not None]
+    with ThreadPoolExecutor() as threads:
+        photos = [photo for photo in threads.map(read, pool) if photo is not None]
     if len(photos) < 8:
         raise DataError(f"{len(photos)} photos to learn compression from are too few, expected at least 8: add some")
     return photos

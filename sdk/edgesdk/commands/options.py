@@ -117,7 +117,7 @@ def delegate_of(options: argparse.Namespace) -> "Delegate | None":
     """`add_delegate`'s."""
     if options.delegate is None:
         if options.delegate_options:
-            raise ValueError("--delegate-option without --delegate")
+            raise ValueError("--delegate-option without --delegate: name the library that it is for, too")
         return None
     from edgesdk import Delegate
 

@@ -86,7 +86,8 @@ def choose(
     Args:
         data: labelled photos, as of `train`.
         weights: as of `train`, or a folder of .h5 files: each width starts from its own, or is cut from the next wider.
-        transfer, epochs, batch, seed, flip: of the full lesson; see `Learning`.
+        transfer, epochs, batch, seed, flip: of the full lesson; see `Learning`. Transfer is "auto", or "scratch"
+            without weights and "head" or "finetune" with them.
         limits: None for none.
         host: USER@HOST to measure on; None for this machine.
         folder: where everything is kept and found again; `choose_<data>` in the working folder if None.
@@ -102,8 +103,9 @@ def choose(
     limits = limits or Limits()
     for precision in precisions:
         recipe_of(precision)
-    if transfer == "slice":
-        raise ValueError("transfer is 'slice', which choose does not learn, expected auto, head, finetune or scratch")
+    allowed = ("auto", "scratch") if weights == "none" else ("auto", "head", "finetune")
+    if transfer not in allowed:
+        raise ValueError(f"transfer is {transfer!r} with weights {weights}, expected one of {', '.join(allowed)}")
     if out is not None:
         check_writable(out)
     dataset = split_dataset(read_dataset(data))

@@ -248,7 +248,9 @@ def split_for_conversion(dataset: Dataset, calibration: int) -> tuple[tuple[Phot
     taken = {photo.digest for photo in drawn}
     judged = tuple(photo for photo in dataset.photos if photo.digest not in taken)
     if not drawn or not judged:
-        raise DataError(f"{dataset.name} has {len(dataset.photos)} photos, too few to calibrate and to judge on")
+        raise DataError(
+            f"{dataset.name} has {len(dataset.photos)} photos, too few to calibrate and to judge on: add some"
+        )
     return drawn, judged
 
 

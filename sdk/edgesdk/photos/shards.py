@@ -95,7 +95,10 @@ def read_shards(folder: Path) -> tuple[Manifest, list[Photo]]:
         )
     here = [shard for shard in manifest.shards if (folder / shard.file).is_file()]
     if not here:
-        raise DataError(f"{folder} holds none of the {len(manifest.shards)} shards that {MANIFEST_FILE} names")
+        raise DataError(
+            f"{folder} holds none of the {len(manifest.shards)} shards that {MANIFEST_FILE} names: copy them here, or "
+            "pack again"
+        )
     for shard in here:
         if (size := (folder / shard.file).stat().st_size) != shard.size_bytes:
             raise DataError(

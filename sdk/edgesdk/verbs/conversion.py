@@ -18,7 +18,7 @@ from edgesdk.photos.data import Dataset, read_dataset, split_dataset
 from edgesdk.preprocess import ImageInput, Resize, input_of
 from edgesdk.progress import remark
 from edgesdk.recipe import RECIPES, Io, Precision, Quantizer, Recipe, Repair
-from edgesdk.runfolder import MODEL_FILE, RUN_FILE, Learning, Transfer, name_run_folder, read_run
+from edgesdk.runfolder import MODEL_FILE, RUN_FILE, Learning, Transfer, name_run_folder, read_finished_run
 from edgesdk.spec import ModelSpec, make_spec
 from edgesdk.verbs.foreign import SAVED_MODEL, Values, convert_foreign, is_foreign
 
@@ -125,7 +125,7 @@ def convert(
             quiet=quiet,
         )
     if model is not None:
-        run = read_run(model)
+        run = read_finished_run(model)
         name = name_run_folder(run.spec, run.source.dataset).stem
         path = Path(out) if out is not None else Path(f"{name}_{asked.precision}.tflite")
         return _convert_run(Path(model), asked, data, path, quiet=quiet)
@@ -236,9 +236,7 @@ def _learn_or_reuse(plan: _Plan, learning: Learning, folder: Path, data: str, *,
 
 
 def _convert_run(folder: Path, recipe: Recipe, data: Path | str | None, out: Path, *, quiet: bool) -> Converted:
-    run = read_run(folder)
-    if not run.finished or not (folder / MODEL_FILE).is_file():
-        raise RunError(f"{folder} is unfinished: finish it with the same `edgesdk train ... -o {folder} --resume`")
+    run = read_finished_run(folder)
     from edgesdk_convert.convert import convert_model
     from edgesdk_convert.evidence import Evidence, gather_evidence
     from edgesdk_convert.load import load_network

@@ -9,7 +9,7 @@ from edgesdk.atomic import write_bytes
 from edgesdk.preprocess import fit_frame, read_photo
 from edgesdk.reports import runreport
 from edgesdk.reports.runreport import InspectedRun
-from edgesdk.runfolder import MODEL_FILE, read_run
+from edgesdk.runfolder import MODEL_FILE, read_finished_run
 
 if TYPE_CHECKING:
     from edgesdk_convert.coverage import Coverage
@@ -63,7 +63,7 @@ def inspect_run(
     folder, path = Path(folder), None
     if report is not None:
         runreport.check_run_report(Path(report))
-    run = read_run(folder)
+    run = read_finished_run(folder)
     photo = None if activations is None else fit_frame(read_photo(activations), run.input)
     from edgesdk_convert.load import load_network
 

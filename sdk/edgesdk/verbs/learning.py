@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from edgesdk.errors import RunError
 from edgesdk.photos.data import read_dataset
 from edgesdk.preprocess import ImageInput, Resize, input_of
-from edgesdk.runfolder import MODEL_FILE, Learning, Methods, Run, Transfer, name_run_folder, read_run
+from edgesdk.runfolder import MODEL_FILE, Learning, Methods, Run, Transfer, name_run_folder, read_finished_run
 from edgesdk.spec import DEFAULT_ARCH, make_spec
 from edgesdk.verbs.generative import find_body
 
@@ -108,11 +108,12 @@ def train(
 
 def _read_teacher(folder: Path, classes: tuple[str, ...], image_input: ImageInput) -> Any:
     """The network in a run folder, if it can teach these classes on such pictures."""
-    run = read_run(folder)
+    run = read_finished_run(folder)
     if run.classes != classes:
+        known, wanted = (", ".join(names[:3]) + ", ..." * (len(names) > 3) for names in (run.classes, classes))
         raise RunError(
-            f"the teacher {folder} tells {len(run.classes)} classes apart ({', '.join(run.classes[:3])}, ...), the "
-            f"photos have {len(classes)} ({', '.join(classes[:3])}, ...): name a run of the same classes"
+            f"the teacher {folder} tells {len(run.classes)} classes apart ({known}), the photos have {len(classes)} "
+            f"({wanted}): name a run of the same classes"
         )
     seen, shown = ((image.color, image.mean, image.std) for image in (run.input, image_input))
     if seen != shown:
