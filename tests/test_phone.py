@@ -118,6 +118,20 @@ def test_a_file_that_comes_after_another_was_chosen_is_left(
     assert text(browser, "status") == "proved on this phone"
 
 
+NO_NUMBER = """
+const { page } = await import("./main.js"), { verify } = await import("./golden.js"), { session, model } = page;
+const infer = async (pixels) => (await session.infer(pixels)).map((value, index) => index ? value : NaN);
+const { ok, difference } = await verify({ model, family: "cpu", infer });
+return [ok, Number.isNaN(difference)];
+"""
+
+
+def test_an_output_that_is_no_number_is_no_golden_output(browser: WebDriver, server: PhoneServer) -> None:
+    browser.get(server.address)
+    until(browser, "status", "proved on this phone")
+    assert script(browser, NO_NUMBER) == [False, True]
+
+
 def test_the_camera_gets_the_labels_that_python_gives(
     browser: WebDriver, server: PhoneServer, int8_file: Converted, tmp_path: Path
 ) -> None:
