@@ -15,10 +15,12 @@ import cv2
 import numpy as np
 import pytest
 
-from edgesdk import CaptureOptions, Notice, open_source
+from edgesdk import CaptureOptions, Frame, Notice, open_source
 from edgesdk.errors import SourceError
 from edgesdk_device.cameras import jpeg as decoder
 from edgesdk_device.cameras.live import CorruptFrameError
+from edgesdk_device.cameras.paced import play
+from edgesdk_device.cameras.synthetic import SyntheticSource
 from servers import HEADER, HttpCamera, RtspCamera, frames, jpeg, part, send, silence, then
 
 FAST = CaptureOptions(stall_s=0.6, backoff_s=0.05, longest_backoff_s=0.2)
@@ -315,6 +317,27 @@ def test_a_recording_in_real_time(tmp_path: Path) -> None:
         assert time.monotonic() - start > 0.15
     with pytest.raises(ValueError, match="has its own pace"):
         open_source("0", options=CaptureOptions(paced=True))
+
+
+class Hesitant(SyntheticSource):
+    """Its first iteration of all pauses once, as on a machine that had other things to do."""
+
+    waited = False
+
+    def __iter__(self) -> Iterator[Frame]:
+        for frame in super().__iter__():
+            if frame.index == 3 and not Hesitant.waited:
+                Hesitant.waited = True
+                time.sleep(1.5)
+            yield frame
+
+
+def test_a_recording_goes_on_after_a_stall() -> None:
+    notices: list[Notice] = []
+    options = CaptureOptions(paced=True, fps=50, stall_s=0.3, backoff_s=0.05)
+    with play(Hesitant, "blocks", options=options, on_notice=notices.append) as source:
+        assert len(list(islice(source, 12))) == 12
+    assert kinds(notices) == ["stalled", "recovered"]
 
 
 def test_a_notice_that_fails_surfaces_where_the_frames_are_fetched() -> None:

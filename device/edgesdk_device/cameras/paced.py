@@ -21,10 +21,16 @@ Recording = VideoFile | FolderSource | SyntheticSource
 def play(
     opened: Callable[[], Recording], named: str, *, options: CaptureOptions, on_notice: OnNotice | None
 ) -> LiveSource:
-    """Play what `opened` opens at its own rate, or at `options.fps`, again and again with `options.loop`."""
-    reader = PacedReader(opened, options)
-    patient = replace(options, stall_s=max(options.stall_s, 3 / reader.fps))
-    return LiveSource(lambda: reader, named, options=patient, on_notice=on_notice)
+    """Play what `opened` opens at its own rate, or at `options.fps`, again and again with `options.loop`.
+
+    After a stall, such as that of a machine that had other things to do, it begins anew.
+    """
+    first = PacedReader(opened, options)
+    readers = [first]
+    patient = replace(options, stall_s=max(options.stall_s, 3 / first.fps))
+    return LiveSource(
+        lambda: readers.pop() if readers else PacedReader(opened, options), named, options=patient, on_notice=on_notice
+    )
 
 
 class PacedReader:

@@ -20,7 +20,7 @@ try:
 
     from edgesdk_device.app.guard import Guard
     from edgesdk_device.app.server import LOG, SPARE_CONNECTIONS, TOKEN_VARIABLE
-    from edgesdk_device.app.viewers import Audience
+    from edgesdk_device.app.viewers import HEARTBEAT_S, Audience
     from edgesdk_device.web.gate import add_headers
     from edgesdk_device.web.routes import page_routes
 except ImportError as missing:
@@ -85,7 +85,7 @@ class LiveServer:
         app.on_response_prepare.extend([add_headers, self._stay])
         told = describe(self._models, None) | {"live": True}
         app.add_routes([*page_routes(self._models, self._runtime, told), web.get("/live", self._live)])
-        runner = web.AppRunner(app, access_log=None, logger=LOG, shutdown_timeout=1.0)
+        runner = web.AppRunner(app, access_log=None, logger=LOG, keepalive_timeout=HEARTBEAT_S, shutdown_timeout=1.0)
         await runner.setup()
         assert runner.server is not None
         self._door = Door(listening, runner.server, self._most, context)
