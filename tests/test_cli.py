@@ -266,3 +266,18 @@ def test_the_installed_command_is_this_one() -> None:
     assert command is not None
     done = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == f"edgesdk {__version__}"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--arch", "thumbnail", "--epochs=3", "--no-flip", "--quiet"), "--epochs and --no-flip: not for a codec"),
+        (("--arch", "vae", "--weights", "imagenet"), "--weights: not for vae, which generates"),
+        (("--latent", "3", "--json"), "--latent: not for a classifier"),
+    ],
+)
+def test_options_that_say_nothing_are_refused(
+    words: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["train", "digits", *words]) == 2
+    assert told in capsys.readouterr().err

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgesdk.commands.options import Add
+from edgesdk.commands.options import Add, refuse
 from edgesdk.commands.phone import show_page
 from edgesdk.commands.printing import print_json
 from edgesdk.progress import remark
@@ -15,6 +15,10 @@ from edgesdk.spec import DEFAULT_ARCH
 
 if TYPE_CHECKING:
     from edgesdk_device.app import AppSettings
+
+
+#: What `train` may be told of a codec.
+TRAINING = ("--arch", "--camera", "--init-from", "--res", "--steps", "--seed", "--resume", "--out")
 
 
 def add_commands(add: Add) -> None:
@@ -134,6 +138,7 @@ def train(options: argparse.Namespace) -> int:
     """`edgesdk train --arch compressor`, `--arch thumbnail` and `--camera`."""
     from edgesdk.verbs import codec as codecverbs
 
+    refuse(options, lambda word: word not in TRAINING, "a codec")
     done = codecverbs.train_codec(
         options.data or "",
         arch="compressor" if options.arch == DEFAULT_ARCH else options.arch,

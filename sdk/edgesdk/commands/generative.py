@@ -5,13 +5,16 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from edgesdk.commands.options import Add
+from edgesdk.commands.options import Add, refuse
 from edgesdk.commands.printing import print_json
 from edgesdk.generation import GENERATIVE, Generation
 from edgesdk.runfolder import name_run_folder
 
 #: Options of `convert` that say nothing of a run that generates.
 OTHER_OPTIONS = ("data", "arch", "width", "res", "weights", "values", "labels", "recipe", "shrink", "prune", "cluster")
+#: What `train` may be told of a network that generates.
+TRAINING = ("--arch", "--width", "--res", "--resize", "--epochs", "--batch", "--seed", "--resume", "--out")
+GENERATING = ("--latent", "--kl", "--features-of", "--labels")
 
 
 def add_commands(add: Add) -> None:
@@ -64,8 +67,7 @@ def train(options: argparse.Namespace) -> int:
 
     if options.data is None:
         raise ValueError(f"no DATA for {options.arch} to learn from: name photos, or the word digits")
-    if options.weights != "none" or options.transfer != "auto":
-        raise ValueError(f"{options.arch} learns from nothing: leave out --weights and --transfer")
+    refuse(options, lambda word: word not in TRAINING + GENERATING, f"{options.arch}, which generates")
     done = generativeverbs.train_generative(
         options.data,
         arch=options.arch,

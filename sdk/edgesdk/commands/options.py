@@ -14,6 +14,24 @@ if TYPE_CHECKING:
 Command = Callable[[argparse.Namespace], int]
 #: Makes a command, named as the function that runs it, with a summary and an example.
 Add = Callable[[Command, str, str], argparse.ArgumentParser]
+#: Options of every command.
+EVERYWHERE = frozenset(("--json", "--quiet", "--verbose"))
+
+
+def refuse(options: argparse.Namespace, unfit: Callable[[str], bool], of: str) -> None:
+    """Refuse what was typed and says nothing here, instead of ignoring it.
+
+    Args:
+        unfit: whether a long option, such as "--epochs", says nothing; not asked about those of every command.
+        of: what is done.
+
+    Raises:
+        ValueError: names what is to be left out.
+    """
+    said = dict.fromkeys(word.partition("=")[0] for word in options.typed if word.startswith("--"))
+    others = [word for word in said if word not in EVERYWHERE and unfit(word)]
+    if others:
+        raise ValueError(f"{' and '.join(others)}: not for {of}, leave it out")
 
 
 def add_network(command: argparse.ArgumentParser) -> None:

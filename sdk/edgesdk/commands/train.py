@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edgesdk.commands import codec, generative, scale
 from edgesdk.commands.methods import add_methods, methods_of
-from edgesdk.commands.options import Add, add_learning, add_network, learning_of, network_of
+from edgesdk.commands.options import Add, add_learning, add_network, learning_of, network_of, refuse
 from edgesdk.commands.printing import percent, print_json
 from edgesdk.runfolder import name_run_folder
 
@@ -47,6 +47,7 @@ def train(options: argparse.Namespace) -> int:
         return codec.train(options)
     if generative.generates(options):
         return generative.train(options)
+    refuse(options, lambda word: word in (*generative.GENERATING, "--steps"), "a classifier")
     done = verbs.train(
         options.data,
         **network_of(options),
