@@ -308,15 +308,13 @@ def find_mediapipe() -> Path | None:
 
 
 def table(rows: list[Row], bench: Bench) -> str:
-    head = [
-        "# The device side, as ratios of what ran interleaved in the same run",
-        f"{board_name()}; {bench.rounds} rounds; networks with random weights; "
-        f"{MEDIAPIPE if bench.mediapipe else 'no MediaPipe'}; load {load_average():.1f} at the end. "
-        "Made by `python benchmarks/device.py`.",
-        "| what | ratio | target | ours | against |\n| --- | --- | --- | --- | --- |",
-    ]
+    head = "| what | ratio | target | ours | against |\n| --- | --- | --- | --- | --- |"
     lines = [f"| {row.what} | {row.ratio:.3f} | {row.verdict} | {row.ours} | {row.theirs} |" for row in rows]
-    return "\n\n".join(head) + "\n" + "\n".join(lines)
+    note = (
+        f"{board_name()}; {bench.rounds} rounds; networks with random weights; "
+        f"{MEDIAPIPE if bench.mediapipe else 'no MediaPipe'}; load {load_average():.1f} at the end"
+    )
+    return "\n".join((head, *lines)) + f"\n\n{note}"
 
 
 def main() -> None:
