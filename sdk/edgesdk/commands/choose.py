@@ -54,7 +54,7 @@ def add_commands(add: Add) -> None:
     command.add_argument("--work", type=Path, metavar="DIR", help="what is kept and found again (default choose_DATA)")
     command.add_argument("--report", type=Path, metavar="FILE", help="write .html, .md, .csv or .json")
     command.add_argument("-o", "--out", type=Path, metavar="FILE", help="the .tflite (default: named by model, data)")
-    add_learning(command)
+    add_learning(command, slicing=False)
     add_engine(command, "cell")
 
 
@@ -65,8 +65,7 @@ def choose(options: argparse.Namespace) -> int:
     if options.report is not None:
         report.check_report(options.report)
     learning = learning_of(options)
-    if learning.pop("cut"):
-        raise ValueError("--cut is for --transfer slice, which choose does not learn: leave it out")
+    del learning["cut"]
     chosen = choosing.choose(
         options.data,
         archs=options.archs,

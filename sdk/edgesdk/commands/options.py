@@ -60,16 +60,19 @@ def network_of(options: argparse.Namespace) -> dict[str, Any]:
     return {"arch": options.arch, "width": options.width, "res": options.res, "resize": options.resize}
 
 
-def add_learning(command: argparse.ArgumentParser) -> None:
-    """How it learns."""
+def add_learning(command: argparse.ArgumentParser, *, slicing: bool = True) -> None:
+    """How it learns; `slicing`: also on an earlier layer's features."""
+    earlier = "slice: one on an earlier layer's features; " if slicing else ""
     command.add_argument(
         "--transfer",
         default="auto",
-        choices=("auto", "head", "slice", "finetune", "scratch"),
-        help="head: a new last layer; slice: one on an earlier layer's features; finetune: then everything; scratch: "
-        "everything from nothing; auto measures which suits the photos (default)",
+        choices=("auto", "head", *(["slice"] if slicing else []), "finetune", "scratch"),
+        help=f"head: a new last layer; {earlier}finetune: then everything; scratch: everything from nothing; "
+        "auto measures which suits the photos (default)",
     )
-    command.add_argument("--cut", default="", metavar="LAYER", help="where slice cuts (default: measured)")
+    if slicing:
+        command.add_argument("--cut", metavar="LAYER", help="where slice cuts (default: measured)")
+    command.set_defaults(cut="")
     command.add_argument(
         "--epochs", type=int, metavar="N", help="default: by the amount of data; 0 takes the weights as they are"
     )
