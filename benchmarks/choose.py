@@ -4,9 +4,9 @@
         [--widths 0.25,0.5] [--sizes 128,160] [--precisions int8]    a part of the grid
 
 One by one, a network is learned for each of its two cells; the same seed gives the same network, so that it is learned
-once here and its seconds count twice. `choose` learns and converts for itself. Its files are equal to the last bit to
-those made one by one (the table says how many), so that it finds them measured already; these seconds count for it,
-too. What is in --work is not done again: the same command goes on after any kill. Costs are processor seconds of all
+once here and its seconds count twice. `choose` learns and converts for itself, for each budget in a folder of its own, as
+if it were called once. Its files are equal to the last bit to those made one by one (the table says how many), so that it
+finds them measured already; these seconds count for it, too. What is in --work is not done again: the same command goes on after any kill. Costs are processor seconds of all
 processes, which other work on the machine does not stretch much.
 """
 
@@ -43,6 +43,7 @@ from edgesdk_train.shelf import pick_weights
 WIDTHS, SIZES = (0.25, 0.5, 0.75, 1.0), (128, 160, 192, 224)
 PRECISIONS: tuple[Precision, ...] = ("int8", "float32")
 COST, POINTS, TIME = 0.35, 0.5, 1.05  # the targets
+KEPT = f"quick_here_{MEASURED}"  # where `choose` looks for what is measured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +119,9 @@ def run_choose(budget_ms: float | None, options: argparse.Namespace) -> None:
     """Run `choose`; its seconds are noted every few, so that a kill loses none of them."""
     folder = make_folder(options.work / "choose")
     label = "none" if budget_ms is None else f"{budget_ms:g}"
+    work = make_folder(folder / f"work_{label}")
+    if not (work / KEPT).is_file():
+        shutil.copy(options.work / KEPT, work)
     meter, start = Meter(), time.time()
     total = Spent(cpu_s=0.0, wall_s=0.0)
     over = threading.Event()
@@ -142,7 +146,7 @@ def run_choose(budget_ms: float | None, options: argparse.Namespace) -> None:
             precisions=options.precisions,
             epochs=options.epochs,
             limits=Limits(budget_ms=budget_ms),
-            folder=folder / "work",
+            folder=work,
             out=folder / f"pick_{label}.tflite",
             quick=True,
             quiet=False,
@@ -176,7 +180,7 @@ def measure(options: argparse.Namespace) -> None:
     }
     rows = verbs.bench(list(files.values()), backends=["litert"], threads=[1], quick=True, quiet=False)
     times = {name: row.invoke_ms.p90 for name, row in zip(files, rows, strict=True) if isinstance(row, Measurement)}
-    write_report(make_folder(options.work / "choose/work") / f"quick_here_{MEASURED}", Report(rows=rows))
+    write_report(options.work / KEPT, Report(rows=rows))
     write_text(options.work / "measured.json", json.dumps(times, indent=1))
 
 
@@ -220,17 +224,17 @@ def one_by_one(cells: dict[ModelSpec, dict[str, Any]], precisions: Sequence[Prec
 
 
 def show(options: argparse.Namespace) -> None:
-    """The table of picks and costs; the runs of `choose` share a folder, so that costs add up from row to row."""
+    """The table of picks and costs, a row a run of `choose`."""
     cells, candidates = read_cells(options), as_candidates(options)
     exhaustive = one_by_one(cells, options.precisions)
     by_name = {candidate.name: candidate for candidate in candidates}
     facts: dict[str, Any] = {spec.name: value for spec, value in cells.items()}
-    rows, parts, learned = [], [], set()
-    for budget in [None, *budgets_of(options)]:
+    rows = []
+    for budget in [*budgets_of(options), None]:
         label = "none" if budget is None else f"{budget:g}"
         chosen = json.loads((options.work / "choose" / f"{label}.json").read_bytes())
-        parts += [json.loads(path.read_bytes()) for path in (options.work / "choose").glob(f"spent_{label}_*.json")]
-        learned |= {item["name"].split()[0] for item in chosen["candidates"] if item["stage"] == "measured"}
+        parts = [json.loads(path.read_bytes()) for path in (options.work / "choose").glob(f"spent_{label}_*.json")]
+        learned = {item["name"].split()[0] for item in chosen["candidates"] if item["stage"] == "measured"}
         cpu_s = sum(part["cpu_s"] for part in parts)
         found = [value for spec, value in cells.items() if spec.name in learned]
         cpu_s += sum(value[precision]["measure"]["cpu_s"] for value in found for precision in options.precisions)
@@ -261,12 +265,12 @@ def show(options: argparse.Namespace) -> None:
         "points below",
         "times as long",
         "within 0.5 points and 5 %",
-        "learned in full so far",
-        "processor time so far, of the exhaustive way's",
+        "learned in full",
+        "processor time, of the exhaustive way's",
         "<= 0.35",
     )
     widths, sizes = (", ".join(f"{value:g}" for value in part) for part in (options.widths, options.sizes))
-    files = [path for path in (options.work / "choose/work").glob("*.tflite") if ".draft" not in path.name]
+    files = [path for path in (options.work / "choose").glob("work_*/*.tflite") if ".draft" not in path.name]
     equal = sum(
         modelfile.read(path).sha256 == modelfile.read(options.work / "cells" / path.name).sha256 for path in files
     )
@@ -310,7 +314,7 @@ def main() -> None:
     if "measure" in options.only and not (options.work / "measured.json").is_file():
         measure(options)
     if "choose" in options.only:
-        for budget in [0.0, *budgets_of(options)]:
+        for budget in [*budgets_of(options), 0.0]:
             if not (options.work / "choose" / f"{budget or 'none'}.json").is_file():
                 again(options, "--budget", f"{budget:g}")
     if "table" in options.only:

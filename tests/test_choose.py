@@ -13,7 +13,7 @@ import pytest
 from edgesdk import cli, modelfile
 from edgesdk.cli import build_parser
 from edgesdk.errors import ChoiceError, WeightsError
-from edgesdk.grid.candidates import Candidate, Limits, corners, find_front, keep_promising, pick
+from edgesdk.grid.candidates import Candidate, Limits, corners, find_front, how_many, keep_promising, pick
 from edgesdk.grid.latency import FEATURES, fit_latency
 from edgesdk.spec import ModelSpec
 
@@ -66,6 +66,8 @@ def test_where_none_keeps_the_limits_the_nearest_is_named() -> None:
 
 
 def test_the_promising_go_on() -> None:
+    assert [how_many(count, Limits()) for count in (1, 2, 3, 4, 8, 16)] == [1, 1, 2, 2, 3, 6]
+    assert [how_many(count, Limits(budget_ms=1)) for count in (1, 2, 3, 4, 8, 16)] == [1, 1, 1, 2, 2, 4]
     cells = [(c.spec, c.ms or 0.0, c.val_top1) for c in ALL]
     assert keep_promising(cells, 4, None, 0.1) == [SMALL.spec, MIDDLE.spec, BAD.spec, LARGE.spec]
     assert keep_promising(cells, 3, None, 0.1) == [SMALL.spec, MIDDLE.spec, LARGE.spec]

@@ -41,7 +41,7 @@ WRONG_USAGE = {
     "choose digits --budget nan": "'nan' is no time, expected milliseconds",
     "choose digits --min-accuracy nan": "min_top1 is nan, expected a number above 0",
     "choose digits --precisions int7": "precision is 'int7', expected one of float32",
-    "choose digits --transfer slice": "transfer is 'slice' with weights none, expected one of auto, scratch",
+    "choose digits --transfer slice": "invalid choice: 'slice'",
     "pack digits shards --shard-size inf": "'inf' is no size",
     "train digits --arch vae --seed -1": "seed is -1, expected 0 to",
     "train digits --arch vae --kl nan": "kl is nan",

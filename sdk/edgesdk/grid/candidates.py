@@ -10,6 +10,9 @@ from edgesdk.errors import ChoiceError
 from edgesdk.recipe import Precision
 from edgesdk.spec import ModelSpec
 
+#: Which part of the networks goes on after the short lesson: the front and its neighbours, or what is left of it under a
+#: budget, where only the accurate end is of use. Two of four and more: one alone would leave all to a short lesson.
+WHOLE_FRONT, UNDER_BUDGET, FEWEST = 3 / 8, 1 / 4, 2
 SAME_TOP1 = 0.005  # half a point: of candidates that near to the best, the fastest is taken
 Stage = Literal["stopped", "measured"]
 
@@ -89,13 +92,19 @@ class Candidate:
         return f"{self.spec.name} {self.precision}"
 
 
+def how_many(networks: int, limits: Limits) -> int:
+    """Of so many networks, how many go on after the short lesson."""
+    share = WHOLE_FRONT if limits.budget_ms is None else UNDER_BUDGET
+    return max(1, min(FEWEST, networks // 2), math.ceil(share * networks))
+
+
 def keep_promising(
     cells: Sequence[tuple[ModelSpec, float, float]], keep: int, budget_ms: float | None, error: float
 ) -> list[ModelSpec]:
-    """The networks to go on with after the short lesson: successive halving along the front of speed and accuracy.
+    """The networks to go on with after the short lesson: early stopping along the front of speed and accuracy.
 
-    K. Jamieson and A. Talwalkar, Non-stochastic Best Arm Identification, arXiv 1502.07943, drop the half that scores
-    worst. Here a network is worth what the best of the faster ones lacks in accuracy: who allows no more milliseconds
+    K. Jamieson and A. Talwalkar, Non-stochastic Best Arm Identification, arXiv 1502.07943, drop those that score worst
+    after a part of the work. Here a network is worth what the best of the faster ones lacks in accuracy: who allows no more milliseconds
     than it takes would lose so much without it. The one that is worth least is dropped until `keep` are left, so that
     the front and its neighbours stay, spread over all speeds. Under a budget what cannot keep it goes at once, and of
     the rest the most accurate stay, because a faster one is of no use.

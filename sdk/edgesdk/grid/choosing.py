@@ -1,7 +1,7 @@
 """The verb `choose`: a grid of widths, resolutions and precisions, learned and measured no further than needed.
 
 Each network's photos are decoded, its features computed and its head learned once; by that and by predicted
-milliseconds the less promising half stops. The others are learned in full, frozen once, converted to every precision
+milliseconds the less promising stop. The others are learned in full, frozen once, converted to every precision
 and measured in turns. Everything lies in one folder, so that the same call goes on after any kill.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 
 from edgesdk import modelfile
 from edgesdk.atomic import check_writable, make_folder, write_bytes, write_text
-from edgesdk.grid.candidates import Candidate, Limits, corners, find_front, keep_promising, pick
+from edgesdk.grid.candidates import Candidate, Limits, corners, find_front, how_many, keep_promising, pick
 from edgesdk.grid.engine import Engine, LocalEngine
 from edgesdk.grid.latency import Features, LatencyModel, fit_latency
 from edgesdk.grid.workshop import Cell, Workshop, recipe_of
@@ -151,7 +151,8 @@ def _measure_grid(
 ) -> tuple[list[Candidate], dict[str, float | None], list[Measurement]]:
     size = {spec: spec.width**2 * spec.res**2 for spec in specs}  # multiply-adds, up to a factor
     passes = 3.0 * (work.learning.epochs or 15) if work.longer else 1.0
-    work.total = sum(size.values()) * (1 + passes / (1 if everything else 2))
+    most = len(specs) if everything else how_many(len(specs), limits)
+    work.total = sum(size.values()) * (1 + passes * most / len(specs))
     features: dict[ModelSpec, Features] = {}
     for index, spec in enumerate(engine.run(Workshop.prepare, work, specs)):
         features[spec] = work.features(spec)
@@ -167,7 +168,7 @@ def _measure_grid(
         for spec in specs
     ]
     error = max((model.error or UNKNOWN_ERROR for model in models.values()), default=UNKNOWN_ERROR)
-    promising = specs if everything else keep_promising(cells, -(-len(specs) // 2), limits.budget_ms, error)
+    promising = specs if everything else keep_promising(cells, most, limits.budget_ms, error)
     remark(f"going on with {len(promising)} of {len(specs)} networks", quiet=work.quiet)
     work.total = work.done + passes * sum(size[spec] for spec in promising)
     files: dict[Cell, Path] = {}
