@@ -4,10 +4,11 @@
         [--widths 0.25,0.5] [--sizes 128,160] [--precisions int8]    a part of the grid
 
 One by one, a network is learned for each of its two cells; the same seed gives the same network, so that it is learned
-once here and its seconds count twice. `choose` learns and converts for itself, for each budget in a folder of its own, as
-if it were called once. Its files are equal to the last bit to those made one by one (the table says how many), so that it
-finds them measured already; these seconds count for it, too. What is in --work is not done again: the same command goes on after any kill. Costs are processor seconds of all
-processes, which other work on the machine does not stretch much.
+once here and its seconds count twice. `choose` learns and converts for itself, for each budget in a folder of its own,
+as if it were called once. Its files are equal to the last bit to those made one by one (the table says how many), so
+that it finds them measured already; these seconds count for it, too. What is in --work is not done again: the same
+command goes on after any kill. Costs are processor seconds of all processes, which other work on the machine does not
+stretch much.
 """
 
 import argparse

@@ -10,8 +10,8 @@ from edgesdk.errors import ChoiceError
 from edgesdk.recipe import Precision
 from edgesdk.spec import ModelSpec
 
-#: Which part of the networks goes on after the short lesson: the front and its neighbours, or what is left of it under a
-#: budget, where only the accurate end is of use. Two of four and more: one alone would leave all to a short lesson.
+#: Which part of the networks goes on after the short lesson: the front and its neighbours, or, under a budget, the
+#: accurate end of it. Two of four and more: one alone would leave all to a short lesson.
 WHOLE_FRONT, UNDER_BUDGET, FEWEST = 3 / 8, 1 / 4, 2
 SAME_TOP1 = 0.005  # half a point: of candidates that near to the best, the fastest is taken
 Stage = Literal["stopped", "measured"]
