@@ -104,10 +104,10 @@ def keep_promising(
     """The networks to go on with after the short lesson: early stopping along the front of speed and accuracy.
 
     K. Jamieson and A. Talwalkar, Non-stochastic Best Arm Identification, arXiv 1502.07943, drop those that score worst
-    after a part of the work. Here a network is worth what the best of the faster ones lacks in accuracy: who allows no more milliseconds
-    than it takes would lose so much without it. The one that is worth least is dropped until `keep` are left, so that
-    the front and its neighbours stay, spread over all speeds. Under a budget what cannot keep it goes at once, and of
-    the rest the most accurate stay, because a faster one is of no use.
+    after a part of the work. Here a network is worth what the best of the faster ones lacks in accuracy: who allows no
+    more milliseconds than it takes would lose so much without it. The one that is worth least is dropped until `keep`
+    are left, so that the front and its neighbours stay, spread over all speeds. Under a budget what cannot keep it goes
+    at once, and of the rest the most accurate stay, because a faster one is of no use.
 
     Args:
         cells: (spec, milliseconds of its fastest file, accuracy) each.
