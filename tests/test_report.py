@@ -1,6 +1,8 @@
 """A report's page in headless Chromium: nothing is fetched or overflows, everything is said and can be taken along."""
 
 import base64
+import csv
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -99,6 +101,15 @@ def test_each_kind_of_measurement_is_a_markdown_table_of_its_own(rows: list[Meas
     second = next(index for index, line in enumerate(lines) if line.startswith("| model | backend | threads | mean ms"))
     assert lines[second - 1] == ""
     assert {line.count("|") for line in lines[second : second + 3]} == {13}
+
+
+def test_an_imported_log_has_its_place_in_a_csv(rows: list[Measurement], tmp_path: Path) -> None:
+    (tmp_path / "phone.log").write_text(LOG)
+    *measured, imported = csv.DictReader(
+        io.StringIO(report.as_csv([*rows, benchlog.read_log(tmp_path / "phone.log")])), strict=True
+    )
+    assert len(measured) == len(rows)
+    assert (imported["mean ms"], imported["p90"], measured[0]["mean ms"]) == ("56.266", "", "")
 
 
 def test_the_page_at_a_desk_and_on_a_phone(rows: list[Measurement], browser: Any, tmp_path: Path) -> None:

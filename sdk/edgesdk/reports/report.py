@@ -212,13 +212,17 @@ def _markdown_table(cells: Sequence[Sequence[str]]) -> list[str]:
 def as_csv(rows: Rows) -> str:
     """The same columns as comma-separated values, and why a row was refused in one more."""
     measured, refused = split_rows(rows)
+    head, *android = android_rows(rows)
+    more = [name for name in head if name not in COLUMNS] if android else []
     text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow((*COLUMNS, "refused"))
-    writer.writerows((*row, "") for row in table_rows(measured))
-    for row in refused:
-        head = (row.model, _ran(row), str(row.threads or "auto"))
-        writer.writerow((*head, *[""] * (len(COLUMNS) - len(head)), row.reason))
+    writer = csv.DictWriter(text, (*COLUMNS, *more, "refused"), restval="")
+    writer.writeheader()
+    writer.writerows(dict(zip(COLUMNS, row, strict=True)) for row in table_rows(measured))
+    writer.writerows(dict(zip(head, row, strict=True)) for row in android)
+    writer.writerows(
+        {"model": row.model, "backend": _ran(row), "threads": row.threads or "auto", "refused": row.reason}
+        for row in refused
+    )
     return text.getvalue()
 
 
