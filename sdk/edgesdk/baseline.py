@@ -79,9 +79,10 @@ def read_baseline(path: Path | str) -> list[Measurement]:
         raise MeasurementError(f"cannot read {path} ({error.strerror}): {what}") from error
     except (ValueError, TypeError, RecursionError) as error:
         raise MeasurementError(f"{path} is no report of measurements ({str(error)[:100]}): {what}") from error
-    if not any(row.blocks for row in rows):
+    measured = [row for row in rows if row.blocks]
+    if not measured:
         raise MeasurementError(f"{path} holds no measurement with its raw times, {what}")
-    if any(row.blocks and (len(row.blocks), sum(row.blocks)) != _times_of(row) for row in rows):
+    if any((len(row.blocks), sum(row.blocks)) != (len(row.yardstick_ms), len(row.samples_ms)) for row in measured):
         raise MeasurementError(f"{path} is damaged, its raw times do not fit their blocks: {what}")
     return rows
 
@@ -154,11 +155,6 @@ def _compare(row: Measurement, before: Measurement | None, factor: float) -> Com
         corrected_low=corrected_low,
         corrected_high=corrected_high,
     )
-
-
-def _times_of(row: Measurement) -> tuple[int, int]:
-    """How many blocks and single times its raw times are."""
-    return len(row.yardstick_ms), len(row.samples_ms)
 
 
 def _key(row: Measurement) -> tuple[str, str, int, str, str]:

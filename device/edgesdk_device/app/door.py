@@ -53,12 +53,14 @@ class Door:
     async def serve_until_over(self, beside: Background) -> None:
         """Take in one after another until the server is to end, then let the port go; who is inside stays."""
         gc.freeze()  # what is loaded stays: collecting beside the camera takes 1 ms instead of 40
-        serving = asyncio.create_task(self.serve())
-        beside.ready()
-        await beside.over.wait()
-        serving.cancel()
-        self._listening.close()
-        gc.unfreeze()
+        try:
+            serving = asyncio.create_task(self.serve())
+            beside.ready()
+            await beside.over.wait()
+            serving.cancel()
+            self._listening.close()
+        finally:
+            gc.unfreeze()
 
     async def serve(self) -> None:
         """Take in one after another, until cancelled."""

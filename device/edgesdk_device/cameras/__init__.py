@@ -91,7 +91,4 @@ def _open_live(text: str, options: CaptureOptions, on_notice: OnNotice | None) -
     if isinstance(first, VideoReader) and first.length:  # a recording behind a URL
         first.close()
         return VideoFile(text, options=options, on_notice=on_notice)
-    opened = [first]
-    return LiveSource(
-        lambda: opened.pop() if opened else connect(), source_name(text), options=options, on_notice=on_notice
-    )
+    return LiveSource(connect, source_name(text), first=first, options=options, on_notice=on_notice)

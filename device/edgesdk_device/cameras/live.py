@@ -51,6 +51,7 @@ class LiveSource:
 
     Args:
         connect: opens a new connection or raises SourceError.
+        first: a connection that is open already; None to open one.
         named: what a person calls it.
         options: `stall_s` and the two backoffs are used here.
         on_notice: see `OnNotice`.
@@ -66,6 +67,7 @@ class LiveSource:
         connect: Callable[[], Reader],
         named: str,
         *,
+        first: Reader | None = None,
         options: CaptureOptions,
         on_notice: OnNotice | None = None,
     ) -> None:
@@ -80,7 +82,7 @@ class LiveSource:
         self._down_since: float | None = None
         self._corrupt_said_at = float("-inf")
         self._threads: list[threading.Thread] = []
-        self._begin(connect())
+        self._begin(connect() if first is None else first)
 
     def __iter__(self) -> Iterator[Frame]:
         while (frame := self._next()) is not None:

@@ -26,11 +26,8 @@ def play(
     After a stall, such as that of a machine that had other things to do, it begins anew.
     """
     first = PacedReader(opened, options)
-    readers = [first]
     patient = replace(options, stall_s=max(options.stall_s, 3 / first.fps))
-    return LiveSource(
-        lambda: readers.pop() if readers else PacedReader(opened, options), named, options=patient, on_notice=on_notice
-    )
+    return LiveSource(lambda: PacedReader(opened, options), named, first=first, options=patient, on_notice=on_notice)
 
 
 class PacedReader:

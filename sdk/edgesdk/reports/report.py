@@ -227,12 +227,13 @@ def as_csv(rows: Rows) -> str:
 
 
 def as_json(rows: Rows, *, samples: bool = False) -> str:
-    """A list of objects, those that were refused with a `reason`; `samples` keeps every raw time."""
+    """A list of objects, those that were refused with a `reason`; `samples` keeps the raw times, too, a row a line."""
     items = [asdict(row) for row in rows]
-    if not samples:
-        for item in items:
-            for name in RAW:
-                item.pop(name, None)
+    if samples:
+        return "[\n" + ",\n".join(json.dumps(item, ensure_ascii=False) for item in items) + "\n]"
+    for item in items:
+        for name in RAW:
+            item.pop(name, None)
     return json.dumps(items, indent=1, ensure_ascii=False)
 
 
