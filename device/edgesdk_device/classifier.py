@@ -219,15 +219,12 @@ class Classifier(Model):
     def answer(self, values: npt.NDArray[Any], *, top: int = 5, preprocess_ms: float = 0.0) -> Classification:
         """Classify a frame that `prepare` fitted; `preprocess_ms` is what that took."""
         start = time.perf_counter()
-        raw = self.backend.invoke(values)
+        output = self.backend.invoke(values).reshape(-1)
         done = time.perf_counter()
-        scores = self.backend.dequantize(raw)
-        if self.contract.output.kind == "logits":
-            powers = np.exp(scores - scores.max())
-            scores = powers / powers.sum()
-        best = best_first(scores, top)
+        best = best_first(output, top)
+        scores = self._scores(output, best)
         labels = self.labels
-        named = tuple((labels[i], float(scores[i])) for i in best)
+        named = tuple(zip([labels[index] for index in best], scores, strict=True))
         return Classification(
             label=named[0][0],
             index=best[0],
@@ -238,15 +235,25 @@ class Classifier(Model):
             post_ms=(time.perf_counter() - done) * 1e3,
         )
 
+    def _scores(self, output: npt.NDArray[Any], best: list[int]) -> list[float]:
+        """Probabilities of the best entries of a raw output [n]."""
+        if self.contract.output.kind != "logits":
+            return self.backend.dequantize(output[best]).tolist()  # type: ignore[no-any-return]
+        logits = self.backend.dequantize(output)
+        powers = np.exp(logits - logits[best[0]])
+        return (powers[best] / powers.sum()).tolist()  # type: ignore[no-any-return]
 
-def best_first(scores: npt.NDArray[np.float32], count: int) -> list[int]:
-    """Indices of the highest scores ([n], finite), best first; of equal ones the first.
 
-    For the few that are asked for, going over all scores again takes a third of `argpartition`, which also leaves open
-    which of equal scores it takes; sorting all takes eight times as long.
+def best_first(output: npt.NDArray[Any], count: int) -> list[int]:
+    """Indices of the highest entries of a raw output ([n], finite), best first; of equal ones the first.
+
+    What a quantized entry stands for rises with it, so that only the best ones need to be worked out.
+
+    For the few that are asked for, going over all entries again takes a third of `argpartition`, which also leaves open
+    which of equal entries it takes; sorting all takes eight times as long.
     """
-    left, best = scores.copy(), []
-    for _ in range(min(count, scores.size)):
+    left, best = output.astype(np.float32), []
+    for _ in range(min(count, output.size)):
         index = int(left.argmax())
         best.append(index)
         left[index] = -np.inf
