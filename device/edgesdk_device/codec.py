@@ -250,6 +250,8 @@ def compress_within(codec: Codec, frame: npt.NDArray[Any] | Path | str, most_byt
     Raises:
         ValueError: if even quality 1 has more.
     """
+    if isinstance(frame, str | Path):
+        frame = read_photo(frame)  # once, not at each try
     pixels, _ = as_frame(frame)
     best, low, high = None, 1, QUALITIES
     while low <= high:
@@ -272,6 +274,8 @@ def compress_to_psnr(codec: Codec, frame: npt.NDArray[Any] | Path | str, psnr_db
     Raises:
         ValueError: if even quality 100 has less.
     """
+    if isinstance(frame, str | Path):
+        frame = read_photo(frame)  # once, not at each try
     pixels, _ = as_frame(frame)
     best, low, high, most = None, 1, QUALITIES, 0.0
     while low <= high:
