@@ -19,7 +19,7 @@ def test_a_camera_that_is_restarted_stands_in_the_events(
     scheme: str, start_app: StartApp, int8_file: Converted, tmp_path: Path
 ) -> None:
     events, settings = tmp_path / "e.jsonl", tmp_path / "app.toml"
-    settings.write_text("[capture]\nstall_s = 1\nbackoff_s = 0.1\nlongest_backoff_s = 0.2\n")
+    settings.write_text("[capture]\nstall_s = 3\nbackoff_s = 0.1\nlongest_backoff_s = 0.2\n")
 
     def kinds() -> list[str]:
         return [line["event"] for line in lines_of(events)] if events.exists() else []

@@ -240,7 +240,7 @@ def test_a_password_is_sent_and_never_shown(notices: list[Notice]) -> None:
 
 
 def test_rtsp_that_is_killed_restarted_and_falls_silent(tmp_path: Path, notices: list[Notice]) -> None:
-    options = CaptureOptions(stall_s=1.5, backoff_s=0.1)
+    options = CaptureOptions(stall_s=3, backoff_s=0.1)  # a busy machine may be late by more than one second
     camera = RtspCamera(tmp_path)
     with open_source(camera.url, options=options, on_notice=notices.append) as source:
         images = iter(source)
