@@ -292,7 +292,7 @@ def test_the_command(mixed: Path, packed: Packed, tmp_path: Path, capsys: pytest
     assert cli.main(["pack", str(mixed), str(tmp_path / "out"), "--shard-size", "1GB"]) == 0
     said = capsys.readouterr()
     assert "in 3 shards, 0.7 MB, 3 of them lay there whole" in said.out
-    assert "skipped 1 files that are no whole images" in said.err
+    assert "skipped 1 file that is no whole image" in said.err
 
 
 def test_a_codec_learns_from_shards_as_from_the_folder(mixed: Path, packed: Packed) -> None:

@@ -16,12 +16,11 @@ from pathlib import Path
 from edgesdk.atomic import write_text
 from edgesdk.contract import Source
 from edgesdk.preprocess import ImageInput
-from edgesdk.runfolder import check_seed, read_record, refuse_unfinished
+from edgesdk.runfolder import GENERATIVE_FILE, check_seed, read_record, refuse_unfinished
 from edgesdk.spec import ModelSpec
 
 GENERATIVE = ("autoencoder", "autoencoder_dense", "vae", "gan", "dcgan")
 AUTOENCODERS = ("autoencoder", "autoencoder_dense", "vae")
-GENERATIVE_FILE = "generative.json"
 BODY_FILE = "body.h5"
 CODE_MEAN, CODE_STD = 128.0, 32.0  # a code's entry is (byte - 128) / 32: -4 to 4 in steps of 1/32
 FEWEST_PICTURES = 32

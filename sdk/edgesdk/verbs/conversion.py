@@ -18,7 +18,7 @@ from edgesdk.photos.data import Dataset, read_dataset, split_dataset
 from edgesdk.preprocess import ImageInput, Resize, input_of
 from edgesdk.progress import remark
 from edgesdk.recipe import RECIPES, Io, Precision, Quantizer, Recipe, Repair
-from edgesdk.runfolder import MODEL_FILE, RUN_FILE, Learning, Transfer, name_run_folder, read_finished_run
+from edgesdk.runfolder import MODEL_FILE, RUN_FILE, Learning, Transfer, name_run_folder, read_finished_run, require_data
 from edgesdk.spec import ModelSpec, make_spec
 from edgesdk.verbs.foreign import SAVED_MODEL, Values, convert_foreign, is_foreign
 
@@ -136,7 +136,7 @@ def convert(
         return _convert_built(plan, asked, path, quiet=quiet)
     folder = path.with_suffix(".run") if out is not None else name_run_folder(plan.spec, plan.dataset.name)
     _learn_or_reuse(plan, learning, folder, str(data), quiet=quiet)
-    return _convert_run(folder, asked, None, path, quiet=quiet)
+    return _convert_run(folder, asked, data, path, quiet=quiet)
 
 
 def _check_model(
@@ -243,6 +243,8 @@ def _convert_run(folder: Path, recipe: Recipe, data: Path | str | None, out: Pat
     from edgesdk_convert.network import from_keras
     from edgesdk_train.weights import same_classes
 
+    if run.data and not data:
+        require_data(folder, run.data, "name them with --data, ")
     dataset = read_dataset(data or run.data) if data or run.data else None
     if dataset is not None and not same_classes(dataset, run.classes):
         raise RunError(
