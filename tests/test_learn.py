@@ -22,6 +22,7 @@ from edgesdk.verbs.codec import train_codec
 from edgesdk.verbs.generative import train_generative
 from edgesdk_convert.load import load_network
 from edgesdk_train.learn import learn
+from edgesdk_train.plots import write_confusions
 
 TRAIN = {"width": 0.25, "res": 48, "batch": 16}
 
@@ -206,6 +207,14 @@ def test_skipped_files_are_counted_and_named(tmp_path: Path, capsys: pytest.Capt
     run = verbs.train(tmp_path / "set", epochs=1, out=tmp_path / "run", quiet=False, **TRAIN)  # type: ignore[arg-type]
     assert [Path(path).name for path in run.skipped] == ["notes.txt"]
     assert "skipped 1 file that is no whole image:" in capsys.readouterr().err
+
+
+def test_any_class_name_can_be_drawn(tmp_path: Path) -> None:
+    """Warnings are errors here: a letter that the font lacks is none, and a price is no formula."""
+    names = ("$5_$10", "花", "tab\there")
+    pairs = write_confusions(tmp_path, names, np.array([0, 1, 2], np.int32), np.array([1, 1, 2]))
+    assert pairs == (("$5_$10", "花", "1"),)
+    assert (tmp_path / "confusion.png").is_file()
 
 
 def test_views_differ_from_the_photo_and_depend_on_the_seed_alone() -> None:

@@ -11,6 +11,7 @@ learning_curve.png, confusion.png, confusion.csv
 
 import json
 import math
+import shlex
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
@@ -258,7 +259,8 @@ def refuse_unfinished(folder: Path | str) -> NoReturn:
     Raises:
         RunError: always.
     """
-    raise RunError(f"{folder} is unfinished: finish it with the same `edgesdk train ... -o {folder} --resume`")
+    word = shlex.quote(str(folder))
+    raise RunError(f"{folder} is unfinished: finish it with the same `edgesdk train ... -o {word} --resume`")
 
 
 def require_same(folder: Path, found: Record, planned: Record, fields: Iterable[str]) -> None:
