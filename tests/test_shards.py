@@ -90,6 +90,20 @@ def test_a_rerun_keeps_what_is_whole_and_mends_the_rest(mixed: Path, packed: Pac
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
+def test_packing_again_leaves_no_older_shards_and_takes_nobody_elses(photos: Path, tmp_path: Path) -> None:
+    data, folder = tmp_path / "colors", tmp_path / "shards"
+    shutil.copytree(photos, data)
+    pack(data, folder, shard_bytes=60_000)
+    pack(data, folder)
+    assert sorted(path.name for path in folder.glob("*.tfrecord")) == [
+        f"{split}-00000-of-00001.tfrecord" for split in ("test", "train", "val")
+    ]
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(DataError, match="holds the shards of colors, not of photos: name another folder"):
+        pack(photos, folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
 def test_damage_is_one_sentence(packed: Packed, tmp_path: Path) -> None:
     folder = tmp_path / "shards"
     shutil.copytree(packed.path, folder)
