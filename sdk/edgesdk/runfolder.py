@@ -174,7 +174,8 @@ def read_run(folder: Path | str) -> Run:
     Raises:
         RunError: if the folder is missing or holds no valid run.
     """
-    return read_record(folder, RUN_FILE, Run, f"no run folder: it has no {RUN_FILE}; make one with `edgesdk train`")
+    missing = f"no run of a classifier: it has no {RUN_FILE}; make one with `edgesdk train`"
+    return read_record(folder, RUN_FILE, Run, missing)
 
 
 def read_finished_run(folder: Path | str) -> Run:

@@ -12,7 +12,7 @@ from edgesdk.atomic import check_writable
 from edgesdk.contract import Output, Source
 from edgesdk.converted import Converted
 from edgesdk.errors import RunError
-from edgesdk.generation import is_generated
+from edgesdk.generation import is_generated, name_classifier_folder
 from edgesdk.photos import digits
 from edgesdk.photos.data import Dataset, read_dataset, split_dataset
 from edgesdk.preprocess import ImageInput, Resize, input_of
@@ -134,7 +134,7 @@ def convert(
     path = Path(out) if out is not None else Path(f"{name}_{asked.precision}.tflite")
     if not plan.learns or plan.dataset is None:
         return _convert_built(plan, asked, path, quiet=quiet)
-    folder = path.with_suffix(".run") if out is not None else name_run_folder(plan.spec, plan.dataset.name)
+    folder = path.with_suffix(".run") if out is not None else name_classifier_folder(plan.spec, plan.dataset.name)
     _learn_or_reuse(plan, learning, folder, str(data), quiet=quiet)
     return _convert_run(folder, asked, data, path, quiet=quiet)
 
