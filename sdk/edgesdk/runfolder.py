@@ -274,7 +274,8 @@ def require_same(folder: Path, found: Record, planned: Record, fields: Iterable[
         before, now = getattr(found, name), getattr(planned, name)
         if before != now:
             raise RunError(
-                f"{folder} was begun with {first_difference(name, before, now)}: name another folder with -o"
+                f"{folder} was begun with {first_difference(name, before, now)}: name another folder (-o; --work of "
+                "choose), or remove it"
             )
 
 
