@@ -359,7 +359,9 @@ def test_the_command_line_trains_converts_and_generates(
     assert cli.main(["inspect", f"{named}.run"]) == 1
     assert f"{named}.run is no run of a classifier" in capsys.readouterr().err
     assert cli.main(["convert", "a.run", "--prune", "0.5"]) == 2
-    assert "--prune stands beside a run that generates pictures" in capsys.readouterr().err
+    assert "--prune: not for a run that generates pictures, leave it out" in capsys.readouterr().err
+    assert cli.main(["convert", "a.run", "--epochs", "5", "--no-repair"]) == 2
+    assert "--epochs and --no-repair: not for a run" in capsys.readouterr().err
     assert cli.main(["train", "--arch", "vae"]) == 2
     assert "no DATA for vae to learn from" in capsys.readouterr().err
 

@@ -95,10 +95,17 @@ def convert(
             "repairs": repairs,
         },
     )
+    learned = {"transfer": None if transfer == "auto" else transfer, "cut": cut or None, "epochs": epochs}
+    again = {
+        "batch": None if batch == Learning.batch else batch,
+        "seed": seed or None,
+        "no-flip": None if flip else True,
+        "resize": None if resize == "crop" else resize,
+    }
     _check_model(
         model,
-        {"arch": arch, "width": width, "weights": weights},
-        {"res": res},
+        {"arch": arch, "width": width, "weights": weights, **learned},
+        {"res": res, **again},
         {"values": values, "labels": labels, "trust": trust or None},
     )
     spec = make_spec(arch, width, res, UNTRAINED_CLASSES)
@@ -140,7 +147,7 @@ def convert(
 
 
 def _check_model(
-    model: Path | str | None, built: dict[str, Any], sized: dict[str, Any], foreign: dict[str, Any]
+    model: Path | str | None, built: dict[str, Any], seen: dict[str, Any], foreign: dict[str, Any]
 ) -> None:
     """Refuse a folder that is none, and options that have nothing to say of this MODEL."""
     if model is not None and Path(model).is_dir() and not any((Path(model) / n).is_file() for n in MODEL_FOLDERS):
@@ -153,7 +160,7 @@ def _check_model(
     elif is_foreign(Path(model)):
         wrong, reason = built, f"beside {model}, whose network is built already: leave out one or the other"
     else:
-        wrong, reason = built | sized | foreign, f"beside the run folder {model}, which says it: leave it out"
+        wrong, reason = built | seen | foreign, f"beside the run folder {model}, which says it: leave it out"
     given = [f"--{name}" for name, value in wrong.items() if value is not None]
     if given:
         raise ValueError(f"{' and '.join(given)} stand{'s' * (len(given) == 1)} {reason}")
