@@ -89,7 +89,7 @@ def test_other_networks_have_maps_too(arch: str) -> None:
 def test_what_cannot_be_looked_into_is_named(run_folder: Path, int8_file: object, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nothing"):
         edgesdk.inspect_run(run_folder, activations="nothing.jpg")
-    with pytest.raises(RunError, match="no run folder"):
+    with pytest.raises(RunError, match="no run of a classifier"):
         edgesdk.inspect_run(tmp_path, activations="nothing.jpg")
     with pytest.raises(ValueError, match=r"ends in '\.pdf', expected \.html"):
         edgesdk.inspect_run(run_folder, report="x.pdf")

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from conftest import write_photos
 from edgesdk import Classifier, verbs
 from edgesdk.converted import Converted
 from edgesdk.errors import DataError, ModelFileError
@@ -18,7 +19,8 @@ from edgesdk.reports import report
 from edgesdk.reports.report import Report
 from edgesdk.stats import percentiles, ratio_interval, wilson_interval
 from edgesdk_device import bench
-from edgesdk_device.accuracy import calibration_error
+from edgesdk_device.accuracy import calibration_error, judge
+from edgesdk_device.classifier import Model
 from edgesdk_device.doubts import find_doubts
 from edgesdk_device.measuring import Process
 
@@ -53,7 +55,7 @@ def test_every_cell_is_measured(measured: list[Measurement]) -> None:
         assert 0 < m.cpu_over_wall < 2.5
         assert m.top1 is not None
         assert m.top1 > 0.9
-        assert m.top1_n == 120
+        assert m.top1_n == 24  # of 120, which it learned: those that were held out
         assert m.max_difference is not None
         assert (m.family, m.delegate, m.choice) == ("cpu", "", None)
         assert any("quick" in warning for warning in m.warnings)
@@ -98,6 +100,15 @@ def test_accuracy_is_judged(measured: list[Measurement]) -> None:
         assert value.float_top1 is not None
     assert report.gate(measured[0], measured)[0] == "kept"
     assert report.gate(measured[2], measured) == ("", "")
+
+
+def test_photos_that_it_did_not_learn_are_all_judged_on(int8_file: Converted, tmp_path: Path) -> None:
+    write_photos(tmp_path / "photos", 5)
+    (tmp_path / "photos" / "red" / "00.png").unlink()
+    with Model(int8_file.path) as model:
+        judged = judge(model, str(tmp_path / "photos"))
+    assert judged.n == 14
+    assert judged.float_top1 is None  # the contract's is of other photos
 
 
 def test_tables_hold_a_row_a_measurement(measured: list[Measurement]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgesdk import __version__, cli, verbs
+from edgesdk.commands.printing import millions, print_next
 from edgesdk.converted import Converted
 
 Capture = pytest.CaptureFixture[str]
@@ -281,3 +282,9 @@ def test_options_that_say_nothing_are_refused(
 ) -> None:
     assert cli.main(["train", "digits", *words]) == 2
     assert told in capsys.readouterr().err
+
+
+def test_what_to_type_next_can_be_typed(capsys: Capture) -> None:
+    print_next(("convert", Path("my photos.run")), ("run", "a.tflite", "--source", 0))
+    assert capsys.readouterr().out == "next: edgesdk convert 'my photos.run'; edgesdk run a.tflite --source 0\n"
+    assert (millions(1_234_567, 2), millions(4_321, 2)) == ("1.23 M", "4,321")

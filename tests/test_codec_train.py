@@ -18,7 +18,7 @@ from edgesdk.verbs.codec import train_codec
 from edgesdk_device.codec import Codec, codec_of, find_codec, psnr
 from edgesdk_device.entropy import decode_code, encode_code
 from edgesdk_device.session import Receiver, Sender
-from edgesdk_train import codetables, compression
+from edgesdk_train import codetables, compression, ratedistortion
 from edgesdk_train.codetables import Example, fit_tables
 from edgesdk_train.models.compressor import Shape, lapping, reorder
 
@@ -81,6 +81,37 @@ def test_photos_and_thumbnails_are_learned_from_a_folder(tmp_path: Path) -> None
         assert psnr(frame, back) > (28 if arch == "compressor" else 15)
     with pytest.raises(DataError, match="too few"):
         train_codec(tmp_path / "compressor", steps=2, out=tmp_path / "none")
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_codec_goes_on_with_what_it_was_begun_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("photos", "others"):
+        (tmp_path / name).mkdir()
+        for seed in range(24):
+            cv2.imwrite(str(tmp_path / name / f"{seed}.png"), blocks_frame(seed + len(name), 140, 150))
+    photos, out = tmp_path / "photos", tmp_path / "own.codec"
+    monkeypatch.setattr(ratedistortion, "CHECKPOINT_STEPS", 2)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(compression, "tables_of", interrupt)  # Ctrl-C after the last checkpoint
+        train_codec(photos, arch="thumbnail", steps=4, out=out)
+    with pytest.raises(RunError, match="an unfinished run: continue it with --resume"):
+        train_codec(photos, arch="thumbnail", steps=4, out=out)
+    for other, said in (({"steps": 2}, "steps 4, now it is 2"), ({"seed": 1}, "seed 0, now it is 1")):
+        with pytest.raises(RunError, match=f"begun with {said}"):
+            train_codec(photos, arch="thumbnail", out=out, resume=True, **{"steps": 4, **other})
+    with pytest.raises(RunError, match="begun with dataset photos, now it is others"):
+        train_codec(tmp_path / "others", arch="thumbnail", steps=4, out=out, resume=True)
+    (photos / "0.png").unlink()
+    with pytest.raises(RunError, match="begun with other photos than are there now"):
+        train_codec(photos, arch="thumbnail", steps=4, out=out, resume=True)
+    cv2.imwrite(str(photos / "0.png"), blocks_frame(len("photos"), 140, 150))
+    done = train_codec(photos, arch="thumbnail", steps=4, out=out, resume=True)
+    assert [row["step"] for row in done.history] == [2, 2, 4, 4]  # also what was shown before
+    assert {path.name for path in out.iterdir()} == {"encoder.tflite", "decoder.tflite", "history.json"}
+
+
+def interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_weights_come_back_from_the_shipped_files() -> None:

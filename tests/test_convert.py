@@ -338,6 +338,21 @@ def test_float_input_type_for_a_float_file_only() -> None:
         verbs.convert(weights="none", quantize="float32", io="int8")
 
 
+def test_photos_are_found_from_another_working_folder_or_asked_for(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photos.parent)
+    settings: dict[str, Any] = {"arch": "convnet", "width": 0.25, "quantize": "float32", "epochs": 1}
+    verbs.convert(data="photos", out=tmp_path / "c.tflite", **settings)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    again = verbs.convert(data=photos, out=tmp_path / "c.tflite", **settings)  # learned, where it was called photos
+    assert again.contract.measured.accuracy is not None
+    with pytest.raises(RunError, match=r"c\.run learned photos, which is not to be found from here: name them"):
+        verbs.convert(tmp_path / "c.run", out=tmp_path / "d.tflite")
+    assert verbs.convert(tmp_path / "c.run", data=photos, out=tmp_path / "d.tflite").path.is_file()
+
+
 def test_a_convert_that_learned_is_not_learned_twice(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "m.tflite"
     settings: dict[str, Any] = {"data": photos, "width": 0.25, "res": 48, "epochs": 1, "batch": 16, "out": out}

@@ -369,6 +369,7 @@ def test_options_that_contradict(
         ([model, "--arch", "mobilenet_v1", "--weights", "imagenet"], "--arch and --weights stand beside"),
         ([str(run_folder), "--res", "96"], "--res stands beside the run folder"),
         ([str(run_folder), "--values", "unit"], "--values stands beside the run folder"),
+        ([str(run_folder), "--epochs", "5", "--no-flip"], "--epochs and --no-flip stand beside the run folder"),
         (["--trust"], "--trust stands without a MODEL"),
         ([model, "-o", model], "the MODEL itself"),
     ):

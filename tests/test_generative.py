@@ -352,8 +352,16 @@ def test_the_command_line_trains_converts_and_generates(
     ]
     assert cli.main(["generate", "a.run", "-n", "2", "-o", "made"]) == 0
     assert len(list(Path("made").iterdir())) == 2
+    assert cli.main(["train", "digits", "--arch", "autoencoder_dense", "--latent", "2", *small]) == 0
+    named = "autoencoder_dense_0.25_16_digits"
+    assert cli.main(["train", "digits", "--init-from", f"{named}.run", "--epochs", "1", "--quiet"]) == 0
+    assert f"next: edgesdk convert {named}_classifier.run" in capsys.readouterr().out
+    assert cli.main(["inspect", f"{named}.run"]) == 1
+    assert f"{named}.run is no run of a classifier" in capsys.readouterr().err
     assert cli.main(["convert", "a.run", "--prune", "0.5"]) == 2
     assert "--prune: not for a run that generates pictures, leave it out" in capsys.readouterr().err
+    assert cli.main(["convert", "a.run", "--epochs", "5", "--no-repair"]) == 2
+    assert "--epochs and --no-repair: not for a run" in capsys.readouterr().err
     assert cli.main(["train", "--arch", "vae"]) == 2
     assert "no DATA for vae to learn from" in capsys.readouterr().err
 

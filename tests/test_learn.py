@@ -18,8 +18,11 @@ from edgesdk.photos.data import read_dataset
 from edgesdk.preprocess import input_of
 from edgesdk.runfolder import Learning, Run, read_run
 from edgesdk.spec import ModelSpec
+from edgesdk.verbs.codec import train_codec
+from edgesdk.verbs.generative import train_generative
 from edgesdk_convert.load import load_network
 from edgesdk_train.learn import learn
+from edgesdk_train.plots import write_confusions
 
 TRAIN = {"width": 0.25, "res": 48, "batch": 16}
 
@@ -86,6 +89,37 @@ def test_a_finished_run_is_not_overwritten_and_a_damaged_one_is_named(
     (tmp_path / "copy" / "model.keras").write_bytes((run_folder / "model.keras").read_bytes()[:5000])
     with pytest.raises(RunError, match=r"model\.keras cannot be read"):
         verbs.convert(tmp_path / "copy")
+
+
+def test_photos_that_changed_are_told_so(tmp_path: Path) -> None:
+    write_photos(tmp_path / "set", 6)
+    verbs.train(tmp_path / "set", epochs=1, out=tmp_path / "run", **TRAIN)  # type: ignore[arg-type]
+    (tmp_path / "set" / "red" / "00.png").unlink()
+    with pytest.raises(RunError, match="run was begun with other photos than are there now: name another folder"):
+        verbs.train(tmp_path / "set", epochs=1, out=tmp_path / "run", resume=True, **TRAIN)  # type: ignore[arg-type]
+
+
+def test_a_folder_holds_runs_of_one_kind(run_folder: Path, photos: Path, tmp_path: Path) -> None:
+    """Each would replace what the other keeps, and `convert` take one of the two."""
+    unfinished = tmp_path / "unfinished"
+    unfinished.mkdir()
+    (unfinished / "run.json").write_bytes((run_folder / "run.json").read_bytes())
+    (unfinished / "checkpoint.npz").write_bytes(b"of hours")
+    makes_pictures, codec = tmp_path / "vae", tmp_path / "codec"
+    for folder, name in ((makes_pictures, "generative.json"), (codec, "compressor.npz")):
+        folder.mkdir()
+        (folder / name).touch()
+    for folder in (makes_pictures, codec):
+        for resume in (False, True):
+            with pytest.raises(RunError, match=r"holds (the run of a network that generates|an unfinished codec) "):
+                verbs.train(photos, epochs=1, out=folder, resume=resume, **TRAIN)  # type: ignore[arg-type]
+    for folder in (run_folder, unfinished, codec):
+        with pytest.raises(RunError, match=r"holds (the run of a classifier|an unfinished codec) "):
+            train_generative(photos, arch="vae", epochs=1, out=folder, resume=True)
+    for folder in (run_folder, unfinished, makes_pictures):
+        with pytest.raises(RunError, match="holds the run of a "):
+            train_codec(photos, out=folder, resume=True)
+    assert (unfinished / "checkpoint.npz").read_bytes() == b"of hours"
 
 
 def test_weights_give_a_head_first_then_everything(run_folder: Path, photos: Path, tmp_path: Path) -> None:
@@ -172,7 +206,15 @@ def test_skipped_files_are_counted_and_named(tmp_path: Path, capsys: pytest.Capt
     (tmp_path / "set" / "red" / "notes.txt").write_text("no picture")
     run = verbs.train(tmp_path / "set", epochs=1, out=tmp_path / "run", quiet=False, **TRAIN)  # type: ignore[arg-type]
     assert [Path(path).name for path in run.skipped] == ["notes.txt"]
-    assert "skipped 1 files that are no whole images" in capsys.readouterr().err
+    assert "skipped 1 file that is no whole image:" in capsys.readouterr().err
+
+
+def test_any_class_name_can_be_drawn(tmp_path: Path) -> None:
+    """Warnings are errors here: a letter that the font lacks is none, and a price is no formula."""
+    names = ("$5_$10", "花", "tab\there")
+    pairs = write_confusions(tmp_path, names, np.array([0, 1, 2], np.int32), np.array([1, 1, 2]))
+    assert pairs == (("$5_$10", "花", "1"),)
+    assert (tmp_path / "confusion.png").is_file()
 
 
 def test_views_differ_from_the_photo_and_depend_on_the_seed_alone() -> None:

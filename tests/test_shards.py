@@ -90,6 +90,20 @@ def test_a_rerun_keeps_what_is_whole_and_mends_the_rest(mixed: Path, packed: Pac
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
+def test_packing_again_leaves_no_older_shards_and_takes_nobody_elses(photos: Path, tmp_path: Path) -> None:
+    data, folder = tmp_path / "colors", tmp_path / "shards"
+    shutil.copytree(photos, data)
+    pack(data, folder, shard_bytes=60_000)
+    pack(data, folder)
+    assert sorted(path.name for path in folder.glob("*.tfrecord")) == [
+        f"{split}-00000-of-00001.tfrecord" for split in ("test", "train", "val")
+    ]
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(DataError, match="holds the shards of colors, not of photos: name another folder"):
+        pack(photos, folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
 def test_damage_is_one_sentence(packed: Packed, tmp_path: Path) -> None:
     folder = tmp_path / "shards"
     shutil.copytree(packed.path, folder)
@@ -292,7 +306,7 @@ def test_the_command(mixed: Path, packed: Packed, tmp_path: Path, capsys: pytest
     assert cli.main(["pack", str(mixed), str(tmp_path / "out"), "--shard-size", "1GB"]) == 0
     said = capsys.readouterr()
     assert "in 3 shards, 0.7 MB, 3 of them lay there whole" in said.out
-    assert "skipped 1 files that are no whole images" in said.err
+    assert "skipped 1 file that is no whole image" in said.err
 
 
 def test_a_codec_learns_from_shards_as_from_the_folder(mixed: Path, packed: Packed) -> None:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from edgesdk.errors import DataError
 from edgesdk.measurement import Confusion, Judged
-from edgesdk.photos.data import load_images, read_dataset
-from edgesdk.preprocess import Pixels
+from edgesdk.photos.data import Dataset, Images, load_images, read_dataset, split_dataset
+from edgesdk.preprocess import ImageInput, Pixels
 from edgesdk.stats import wilson_interval
 from edgesdk_device.classifier import Model
 
@@ -19,28 +20,45 @@ PHOTO_SIDE = 112  # pixels
 
 
 def judge(model: Model, data: str) -> Judged:
-    """A classifier's answers to the test photos of a data set (to all of them where it has no splits).
+    """A classifier's answers to the test photos of a data set.
+
+    Where it has no splits: to those that were held out while the file's network learned these very photos, else to all.
 
     Raises:
         DataError: if the data cannot be read.
     """
     dataset = read_dataset(data)
-    photos = [photo for photo in dataset.photos if photo.split == "test"] or list(dataset.photos)
-    images = load_images(photos, model.contract.input)
+    proved = model.contract.measured.accuracy
+    same = model.contract.source.fingerprint == dataset.fingerprint
+    images = None
+    if same and proved is not None:
+        images = _held_out(dataset, model.contract.input, proved.n)
+    if images is None:
+        photos = [photo for photo in dataset.photos if photo.split == "test"] or list(dataset.photos)
+        images = load_images(photos, model.contract.input)
     outputs = np.stack([model.infer(pixels) for pixels in images.pixels])
     if model.contract.output.kind == "logits":
         outputs = np.exp(outputs - outputs.max(1, keepdims=True))
         outputs /= outputs.sum(1, keepdims=True)
     labels = model.contract.output.labels
     known = [labels.index(name) for name in dataset.classes]
-    proved = model.contract.measured.accuracy
     return judge_outputs(
         outputs,
         np.array([known[index] for index in images.labels], np.int64),
         labels,
         images.pixels,
-        float_top1=None if proved is None else proved.float,
+        float_top1=proved.float if same and proved is not None else None,
     )
+
+
+def _held_out(dataset: Dataset, image_input: ImageInput, n: int) -> Images | None:
+    """The photos that `train` holds out of the data set to judge on, if they are the `n` that a file was judged on."""
+    try:
+        split = split_dataset(dataset)
+    except DataError:  # nothing can have been learned from so few
+        return None
+    images = load_images([photo for photo in split.photos if photo.split == "test"], image_input)
+    return images if len(images.labels) == n else None
 
 
 def judge_outputs(

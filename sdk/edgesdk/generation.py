@@ -16,12 +16,11 @@ from pathlib import Path
 from edgesdk.atomic import write_text
 from edgesdk.contract import Source
 from edgesdk.preprocess import ImageInput
-from edgesdk.runfolder import check_seed, read_record, refuse_unfinished
+from edgesdk.runfolder import GENERATIVE_FILE, check_seed, name_run_folder, read_record, refuse_unfinished
 from edgesdk.spec import ModelSpec
 
 GENERATIVE = ("autoencoder", "autoencoder_dense", "vae", "gan", "dcgan")
 AUTOENCODERS = ("autoencoder", "autoencoder_dense", "vae")
-GENERATIVE_FILE = "generative.json"
 BODY_FILE = "body.h5"
 CODE_MEAN, CODE_STD = 128.0, 32.0  # a code's entry is (byte - 128) / 32: -4 to 4 in steps of 1/32
 FEWEST_PICTURES = 32
@@ -151,6 +150,12 @@ def code_input(latent: int) -> ImageInput:
 def is_generated(folder: Path | str | None) -> bool:
     """Whether this is the run folder of a network that generates."""
     return folder is not None and (Path(folder) / GENERATIVE_FILE).is_file()
+
+
+def name_classifier_folder(spec: ModelSpec, dataset: str) -> Path:
+    """As `name_run_folder`, of a classifier: another than that of the generating network which it may be made from."""
+    folder = name_run_folder(spec, dataset)
+    return folder.with_stem(f"{folder.stem}_classifier") if spec.arch in GENERATIVE else folder
 
 
 def read_generated(folder: Path | str) -> Generated:

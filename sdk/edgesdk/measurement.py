@@ -103,7 +103,7 @@ class Judged:
         ece: expected calibration error, 0 to 1; None where the output is no probability.
         per_class: label -> fraction of its photos that were right.
         confusions: most frequent first.
-        float_top1: of the float network on its own test photos, as the contract says; None where it does not.
+        float_top1: of the float network on the same data set, as the contract says; None where it does not.
     """
 
     top1: float

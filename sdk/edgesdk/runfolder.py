@@ -11,6 +11,7 @@ learning_curve.png, confusion.png, confusion.csv
 
 import json
 import math
+import shlex
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
@@ -20,12 +21,22 @@ from edgesdk.atomic import write_text
 from edgesdk.bounded import RECORD_BYTES, read_bounded
 from edgesdk.contract import Source, decode_value
 from edgesdk.errors import RunError
+from edgesdk.photos import digits
 from edgesdk.preprocess import ImageInput
 from edgesdk.spec import ModelSpec
 
 RUN_FILE = "run.json"
 MODEL_FILE = "model.keras"
 PAUSED_FILE = "paused.keras"
+GENERATIVE_FILE = "generative.json"
+CODEC_CHECKPOINT_FILE = "compressor.npz"
+#: what a folder holds in which one of these files lies
+KINDS = {
+    RUN_FILE: "the run of a classifier",
+    GENERATIVE_FILE: "the run of a network that generates",
+    CODEC_CHECKPOINT_FILE: "an unfinished codec",
+    "decoder.tflite": "a codec",
+}
 Transfer = Literal["auto", "head", "slice", "finetune", "scratch"]
 Mix = Literal["none", "mixup", "cutmix", "both"]
 Augment = Literal["standard", "rand", "none"]
@@ -163,7 +174,8 @@ def read_run(folder: Path | str) -> Run:
     Raises:
         RunError: if the folder is missing or holds no valid run.
     """
-    return read_record(folder, RUN_FILE, Run, f"no run folder: it has no {RUN_FILE}; make one with `edgesdk train`")
+    missing = f"no run of a classifier: it has no {RUN_FILE}; make one with `edgesdk train`"
+    return read_record(folder, RUN_FILE, Run, missing)
 
 
 def read_finished_run(folder: Path | str) -> Run:
@@ -204,6 +216,19 @@ def read_record(folder: Path | str, name: str, kind: type[Record], missing: str)
     return record
 
 
+def require_data(folder: Path | str, data: str, remedy: str = "") -> None:
+    """Find the photos of a run where it found them, which is as they were named: from the same working folder.
+
+    Raises:
+        RunError: if they are not there.
+    """
+    if data != digits.NAME and not Path(data).exists():
+        raise RunError(
+            f"{folder} learned {data}, which is not to be found from here: {remedy}call it from the folder where it "
+            "learned, or put the photos back"
+        )
+
+
 def refuse_second(folder: Path, *, finished: bool) -> NoReturn:
     """Begin no other run in a folder that holds one.
 
@@ -215,13 +240,28 @@ def refuse_second(folder: Path, *, finished: bool) -> NoReturn:
     raise RunError(f"{folder} holds an unfinished run: continue it with --resume, or name another folder with -o")
 
 
+def refuse_other_kind(folder: Path, *own: str) -> None:
+    """Begin no run in a folder that holds one of another kind: each would replace what the other keeps.
+
+    Args:
+        own: the files in `KINDS` that this kind writes itself.
+
+    Raises:
+        RunError: if it does.
+    """
+    for name, kind in KINDS.items():
+        if name not in own and (folder / name).is_file():
+            raise RunError(f"{folder} holds {kind} ({name}): name another folder with -o")
+
+
 def refuse_unfinished(folder: Path | str) -> NoReturn:
     """Take no network out of a folder where learning has not ended.
 
     Raises:
         RunError: always.
     """
-    raise RunError(f"{folder} is unfinished: finish it with the same `edgesdk train ... -o {folder} --resume`")
+    word = shlex.quote(str(folder))
+    raise RunError(f"{folder} is unfinished: finish it with the same `edgesdk train ... -o {word} --resume`")
 
 
 def require_same(folder: Path, found: Record, planned: Record, fields: Iterable[str]) -> None:
@@ -234,7 +274,8 @@ def require_same(folder: Path, found: Record, planned: Record, fields: Iterable[
         before, now = getattr(found, name), getattr(planned, name)
         if before != now:
             raise RunError(
-                f"{folder} was begun with {first_difference(name, before, now)}: name another folder with -o"
+                f"{folder} was begun with {first_difference(name, before, now)}: name another folder (-o; --work of "
+                "choose), or remove it"
             )
 
 
@@ -243,6 +284,8 @@ def first_difference(name: str, before: Any, now: Any) -> str:
     if is_dataclass(before) and type(before) is type(now):
         inner = ((field.name, getattr(before, field.name), getattr(now, field.name)) for field in fields(before))
         return next(first_difference(*item) for item in inner if item[1] != item[2])
+    if name == "fingerprint":  # a hash says nothing to a reader
+        return "other photos than are there now"
     return f"{name} {str(before)[:80]}, now it is {str(now)[:80]}"
 
 

@@ -4,12 +4,10 @@ M. Zeiler and R. Fergus, Visualizing and Understanding Convolutional Networks, a
 a layer answers to; this draws the maps themselves.
 """
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 import tf_keras as keras
@@ -17,8 +15,7 @@ import tf_keras as keras
 from edgesdk.preprocess import ImageInput, Pixels, to_tensor, value_table
 from edgesdk.reports.runreport import Layer
 from edgesdk_train.cut import multiply_adds
-
-mpl.use("Agg")
+from edgesdk_train.plots import png_of
 
 MOST_LAYERS = 18
 MAPS = 12
@@ -110,6 +107,4 @@ def draw_activations(
             picture = axes(2 + column + 0.02, top + 0.02, 0.96, 0.96)
             picture.imshow(layer.maps[..., channel], cmap="magma", interpolation="nearest")
             picture.set_axis_off()
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()
+    return png_of(figure, dpi=figure.dpi)

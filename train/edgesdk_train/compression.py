@@ -1,6 +1,7 @@
 """From photos, or a camera's video, to a learned codec: network and tables."""
 
 import base64
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from edgesdk_train.codetables import Example, fit_tables
 from edgesdk_train.crops import cropper, hold_out, read_pool
 from edgesdk_train.models.compressor import PAPER, Compressor, Shape, int8, principal_components, reorder
 from edgesdk_train.models.thumbnail import Thumbnail, ThumbnailShape, begin_thumbnail, reorder_thumbnail
-from edgesdk_train.ratedistortion import PREDICTED, Lesson, Prior, encode_mirrored, learn_compression
+from edgesdk_train.ratedistortion import PREDICTED, Begun, Lesson, Prior, encode_mirrored, learn_compression
 
 LEVELS = 5
 EXAMPLES, EXAMPLE_PLACES = 300, 60_000  # codes that the tables are fitted to; more where they are small
@@ -128,7 +129,13 @@ def learn_camera(
     held_out = halves[cut :: max(1, (len(halves) - cut) // HELD_OUT_CROPS)]
     encoded, png = cv2.imencode(".png", background[..., ::-1])
     assert encoded
-    source = Source(paper=PAPER, weights=init_from.name, trained=True, dataset=Path(video).name)
+    source = Source(
+        paper=PAPER,
+        weights=init_from.name,
+        trained=True,
+        dataset=Path(video).name,
+        fingerprint=hashlib.sha256(frames.data).hexdigest(),
+    )
     return _learn(
         model,
         lesson,
@@ -236,7 +243,8 @@ def _learn(
 ) -> LearnedCodec:
     make_folder(folder)
     prior = Prior(model.shape.latents)
-    history = learn_compression(model, prior, lesson, draw, held_out, folder, resume=resume, quiet=quiet)
+    begun = Begun(lesson=lesson, source=source, size=size)
+    history = learn_compression(model, prior, begun, draw, held_out, folder, resume=resume, quiet=quiet)
     tables = tables_of(model, draw, lesson.gains[0], seed=lesson.seed)
     return LearnedCodec(
         model=model,

@@ -18,7 +18,6 @@ from edgesdk.generation import (
     AUTOENCODERS,
     BODY_FILE,
     FEWEST_PICTURES,
-    GENERATIVE_FILE,
     Generated,
     Generation,
     Problem,
@@ -29,7 +28,16 @@ from edgesdk.generation import (
 from edgesdk.photos.data import Dataset, Images, draw_evenly, load_images, remark_colors, remark_skipped, split_dataset
 from edgesdk.preprocess import ImageInput, Pixels
 from edgesdk.progress import remark
-from edgesdk.runfolder import MODEL_FILE, Learning, Run, refuse_second, require_same, write_run
+from edgesdk.runfolder import (
+    GENERATIVE_FILE,
+    MODEL_FILE,
+    Learning,
+    Run,
+    refuse_other_kind,
+    refuse_second,
+    require_same,
+    write_run,
+)
 from edgesdk.spec import ModelSpec
 from edgesdk_train.adversarial import Adversarial
 from edgesdk_train.autoencoding import Autoencoding, Comparison, feature_comparison, to_pixels
@@ -220,8 +228,7 @@ def _settled(generation: Generation, dataset: Dataset, spec: ModelSpec) -> Gener
 def _open_folder(folder: Path, planned: Generated, *, resume: bool) -> Generated:
     """Begin a run in the folder, or find one of the same settings there."""
     make_folder(folder)
-    if (folder / MODEL_FILE).exists():
-        raise RunError(f"{folder} holds the run of a classifier: name another folder with -o")
+    refuse_other_kind(folder, GENERATIVE_FILE)
     found = read_generated(folder) if (folder / GENERATIVE_FILE).exists() else None
     if found is None or not (found.finished or (folder / CHECKPOINT_FILE).exists()):  # nothing was learned yet
         write_generated(folder, planned)

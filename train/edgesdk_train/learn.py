@@ -15,7 +15,18 @@ from edgesdk.photos.data import Dataset, Images, load_images, remark_colors, rem
 from edgesdk.photos.photo import Span
 from edgesdk.preprocess import ImageInput
 from edgesdk.progress import remark
-from edgesdk.runfolder import MODEL_FILE, PAUSED_FILE, Learning, Run, read_run, refuse_second, require_same, write_run
+from edgesdk.runfolder import (
+    MODEL_FILE,
+    PAUSED_FILE,
+    RUN_FILE,
+    Learning,
+    Run,
+    read_run,
+    refuse_other_kind,
+    refuse_second,
+    require_same,
+    write_run,
+)
 from edgesdk.spec import ModelSpec
 from edgesdk_train.cases import choose_case
 from edgesdk_train.checkpoint import CHECKPOINT_FILE, read_progress
@@ -143,6 +154,7 @@ def learn(
     dataset = split_dataset(dataset)
     learning = _settled(learning, dataset, weights)
     measured: tuple[str, ...] = ()
+    refuse_other_kind(folder, RUN_FILE)
     if resume and (found := _begun(folder)) is not None and found.measured and _open(learning):
         learning, measured = replace(learning, transfer=found.learning.transfer, cut=found.learning.cut), found.measured
     start = time.monotonic()
@@ -338,6 +350,7 @@ def refuse_taken(folder: Path, *, resume: bool) -> None:
     Raises:
         RunError: if it does, and is not to be resumed.
     """
+    refuse_other_kind(folder, RUN_FILE)
     if not resume and (found := _begun(folder)) is not None:
         refuse_second(folder, finished=found.finished)
 

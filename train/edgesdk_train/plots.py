@@ -2,8 +2,10 @@
 
 import csv
 import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import numpy as np
@@ -12,7 +14,11 @@ import numpy.typing as npt
 from edgesdk.atomic import write_bytes, write_text
 from edgesdk_train.stage import Epoch
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 mpl.use("Agg")
+mpl.rcParams["text.parse_math"] = False  # a class may be called $5-$10
 MOST_CLASSES_DRAWN = 40
 
 
@@ -75,8 +81,15 @@ def _draw_matrix(matrix: npt.NDArray[np.int_], classes: Sequence[str], path: Pat
     save_figure(figure, path)
 
 
-def save_figure(figure: object, path: Path) -> None:
+def save_figure(figure: "Figure", path: Path) -> None:
     """A figure as a PNG."""
+    write_bytes(path, png_of(figure, dpi=110))
+
+
+def png_of(figure: "Figure", *, dpi: float) -> bytes:
+    """A figure as the bytes of a PNG; letters that the font lacks are drawn as boxes without a word."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)  # type: ignore[attr-defined]
-    write_bytes(path, buffer.getvalue())
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        figure.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()

@@ -8,9 +8,10 @@ serves every quality.
 """
 
 import io
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,14 @@ import tf_keras as keras
 
 from edgesdk.atomic import write_bytes
 from edgesdk.bounded import DAMAGED_ARRAYS
+from edgesdk.contract import Source, decode_value
 from edgesdk.errors import RunError
 from edgesdk.preprocess import Pixels
 from edgesdk.progress import progress, remark
+from edgesdk.runfolder import CODEC_CHECKPOINT_FILE, require_same
 from edgesdk_train.models.compressor import Compressor, int8
 from edgesdk_train.models.thumbnail import Thumbnail
 
-CHECKPOINT_FILE = "compressor.npz"
 CHECKPOINT_STEPS = 100
 PRIOR_RATE = 2e-2
 PREDICTED = 3  # channels whose value is predicted from their neighbours: the averages of three colours
@@ -52,6 +54,22 @@ class Lesson:
     rate: float
     gains: tuple[float, float]
     seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """What a codec's learning was begun with, and what it has shown: all that its checkpoint says beside the numbers.
+
+    Attributes:
+        source: the photos or the video, and whose weights.
+        size: (height, width) of one tile.
+        history: see `learn_compression`.
+    """
+
+    lesson: Lesson
+    source: Source
+    size: tuple[int, int]
+    history: tuple[dict[str, float], ...] = ()
 
 
 class Prior(tf.Module):  # type: ignore[misc]
@@ -151,7 +169,7 @@ def decode_mirrored(model: Compressor | Thumbnail, code: Any) -> Any:
 def learn_compression(
     model: Compressor | Thumbnail,
     prior: Prior,
-    lesson: Lesson,
+    begun: Begun,
     draw: Callable[[np.random.Generator], Pixels],
     held_out: Pixels,
     folder: Path,
@@ -162,6 +180,7 @@ def learn_compression(
     """Train both in place.
 
     Args:
+        begun: what it begins with; a checkpoint of anything else is not resumed.
         draw: gives one crop, uint8 [side, side, 3], RGB.
         held_out: uint8 [n, side, side, 3], judged now and then.
         folder: where the checkpoint lies; it is replaced in one step.
@@ -171,8 +190,9 @@ def learn_compression(
         What the progress showed: {step, gain, bits_per_pixel, psnr_db}.
 
     Raises:
-        RunError: on `resume`, if the checkpoint is damaged or of another network.
+        RunError: on `resume`, if the checkpoint is damaged or of other settings or photos.
     """
+    lesson = begun.lesson
     # What a squared grey level is worth in bits where a step of that size is the right one: dD/dR of a fine quantizer.
     error_weight = 6 / (np.log(2) * model.shape.step**2)
     optimizers = [keras.optimizers.Adam(_schedule(lesson, rate)) for rate in (lesson.rate, PRIOR_RATE)]
@@ -181,8 +201,8 @@ def learn_compression(
         optimizer.build(variables)
     kept = [*parts[0], *parts[1], *(variable for optimizer in optimizers for variable in optimizer.variables)]
     done = 0
-    if resume and (folder / CHECKPOINT_FILE).is_file():
-        _load(folder / CHECKPOINT_FILE, kept)
+    if resume and (folder / CODEC_CHECKPOINT_FILE).is_file():
+        begun = replace(begun, history=_load(folder, begun, kept))
         done = int(optimizers[0].iterations.numpy())
 
     @tf.function  # type: ignore[untyped-decorator]
@@ -200,7 +220,7 @@ def learn_compression(
             optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return rate, error
 
-    history: list[dict[str, float]] = []
+    history = list(begun.history)
     note = ""
     with progress("compressing", lesson.steps, quiet=quiet) as advance, ThreadPoolExecutor(1) as ahead:
         advance(done, "")
@@ -212,7 +232,7 @@ def learn_compression(
                     history.append({"step": index, "gain": level, "bits_per_pixel": rate, "psnr_db": psnr})
                 note = ", ".join(f"{h['bits_per_pixel']:.2f} bit/pixel {h['psnr_db']:.1f} dB" for h in history[-2:])
                 remark(f"step {index} of {lesson.steps}: {note}", quiet=quiet)
-                _save(folder / CHECKPOINT_FILE, kept)
+                _save(folder / CODEC_CHECKPOINT_FILE, replace(begun, history=tuple(history)), kept)
             advance(1, note)
     return history
 
@@ -243,17 +263,23 @@ def _batches(
         yield batch
 
 
-def _save(path: Path, variables: list[Any]) -> None:
+def _save(path: Path, begun: Begun, variables: list[Any]) -> None:
     file = io.BytesIO()
-    np.savez(file, **{f"v{i}": variable.numpy() for i, variable in enumerate(variables)})
+    numbers = {f"v{i}": variable.numpy() for i, variable in enumerate(variables)}
+    np.savez(file, begun=np.array(json.dumps(asdict(begun))), **numbers)
     write_bytes(path, file.getvalue())
 
 
-def _load(path: Path, variables: list[Any]) -> None:
+def _load(folder: Path, planned: Begun, variables: list[Any]) -> tuple[dict[str, float], ...]:
+    """Give the variables their values; the rows that were shown before."""
+    path = folder / CODEC_CHECKPOINT_FILE
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
+            found: Begun = decode_value(Begun, json.loads(str(saved["begun"])), "begun")
+            require_same(folder, found, planned, ("lesson", "source", "size"))
             for i, variable in enumerate(variables):
                 variable.assign(saved[f"v{i}"])
     except DAMAGED_ARRAYS as error:
         reason = " ".join(str(error).split())[:200]
         raise RunError(f"{path} is damaged or of another network ({reason}): learn into another folder") from error
+    return found.history

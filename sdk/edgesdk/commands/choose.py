@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from edgesdk.commands.options import Add, add_learning, learning_of
-from edgesdk.commands.printing import print_json
+from edgesdk.commands.printing import print_json, print_next
 from edgesdk.commands.scale import add_engine
 from edgesdk.commands.values import floats, integers, milliseconds, size, words
 from edgesdk.grid.candidates import Candidate, Limits
@@ -107,7 +107,8 @@ def choose(options: argparse.Namespace) -> int:
     print("\n".join(columns(table)))
     print(f"note: ~ is predicted, with a median error of {guess or 'unknown size: too few were measured'}")
     print(f"pick: {chosen.pick.name}: {chosen.why}")
-    print(f"{chosen.path}\nnext: edgesdk verify {chosen.path}; edgesdk run {chosen.path} --source 0")
+    print(chosen.path)
+    print_next(("verify", chosen.path), ("run", chosen.path, "--source", 0))
     return 0
 
 

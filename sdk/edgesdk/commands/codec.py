@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from edgesdk.commands.options import Add, refuse
 from edgesdk.commands.phone import show_page
-from edgesdk.commands.printing import print_json
+from edgesdk.commands.printing import print_json, print_next
 from edgesdk.progress import remark
 from edgesdk.spec import DEFAULT_ARCH
 
@@ -158,7 +158,7 @@ def train(options: argparse.Namespace) -> int:
             f"{done.path}: {row['bits_per_pixel']:.3f} bit/pixel at {row['psnr_db']:.1f} dB on held-out pictures "
             f"(contrast {row['gain']:g})"
         )
-    print(f"next: edgesdk compress PHOTO --codec {done.path}")
+    print_next(("compress", "PHOTO", "--codec", done.path))
     return 0
 
 

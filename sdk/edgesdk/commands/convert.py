@@ -5,7 +5,7 @@ from pathlib import Path
 
 from edgesdk.commands import generative
 from edgesdk.commands.options import Add, add_learning, add_network, learning_of, network_of
-from edgesdk.commands.printing import percent, print_json
+from edgesdk.commands.printing import millions, percent, print_json, print_next
 from edgesdk.generation import is_generated
 from edgesdk.recipe import RECIPES
 
@@ -121,7 +121,7 @@ def convert(options: argparse.Namespace) -> int:
     facts = made.to_json()
     proved = facts["accuracy"]
     print(f"{made.path}  ({facts['size_bytes'] / 1000:.0f} kB, {facts['gzip_bytes'] / 1000:.0f} kB gzipped)")
-    print(f"  {facts['macs'] / 1e6:.1f} M multiply-adds, {facts['parameters'] / 1e6:.2f} M parameters")
+    print(f"  {millions(facts['macs'], 1)} multiply-adds, {millions(facts['parameters'], 2)} parameters")
     if not made.contract.output.classifies:
         print(f"  no classifier: its output is {made.contract.output.kind}")
     elif proved is None:
@@ -141,5 +141,5 @@ def convert(options: argparse.Namespace) -> int:
         f"  {measured.invoke_ms.p50:.2f} ms invoke, {measured.frame_ms.p50:.2f} ms frame to label here "
         f"(medians, quick, {measured.backend}, 1 thread)"
     )
-    print(f"next: edgesdk verify {made.path}; edgesdk run {made.path} --source 0")
+    print_next(("verify", made.path), ("run", made.path, "--source", 0))
     return 0

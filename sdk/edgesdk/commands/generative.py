@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from edgesdk.commands.options import Add, refuse
-from edgesdk.commands.printing import print_json
+from edgesdk.commands.printing import millions, print_json, print_next
 from edgesdk.generation import GENERATIVE, Generation
 from edgesdk.runfolder import name_run_folder
 
@@ -92,7 +92,7 @@ def train(options: argparse.Namespace) -> int:
     for problem in done.problems:
         print(f"  {problem.name}, since epoch {problem.epoch}: {problem.evidence}; {problem.remedy}")
     print(f"  pictures: {folder / 'report.html'}")
-    print(f"next: edgesdk convert {folder}; edgesdk generate {folder}; edgesdk train DATA --init-from {folder}")
+    print_next(("convert", folder), ("generate", folder), ("train", "DATA", "--init-from", folder))
     return 0
 
 
@@ -116,10 +116,10 @@ def convert(options: argparse.Namespace) -> int:
         print(f"{one.path}  ({one.path.stat().st_size / 1000:.0f} kB): {one.contract.output.kind}")
         ran = ", ".join(f"{row.runtime} {row.version}" for row in one.contract.ran if row.ok)
         print(
-            f"  {measured.macs / 1e6:.2f} M multiply-adds, {measured.signal_to_noise_db:.1f} dB of signal to noise, "
+            f"  {millions(measured.macs, 2)} multiply-adds, {measured.signal_to_noise_db:.1f} dB of signal to noise, "
             f"gave its golden outputs in {ran}"
         )
-    print(f"next: edgesdk verify {made[-1].path}; edgesdk generate {made[-1].path}")
+    print_next(("verify", made[-1].path), ("generate", made[-1].path))
     return 0
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -71,7 +72,7 @@ def web(options: argparse.Namespace) -> int:
     if options.json:
         return print_json({"path": str(path), "size_bytes": size})
     print(f"{path}: {size / 1e6:.1f} MB, for any web server with https")
-    print(f"next: python -m http.server -d {path}, then open http://localhost:8000")
+    print(f"next: python -m http.server -d {shlex.quote(str(path))}, then open http://localhost:8000")
     return 0
 
 

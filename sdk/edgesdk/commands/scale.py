@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from edgesdk.commands.generative import generates
 from edgesdk.commands.options import Add
-from edgesdk.commands.printing import print_json
+from edgesdk.commands.printing import print_json, print_next
 from edgesdk.commands.values import size
 from edgesdk.verbs.codec import CODECS
 
@@ -77,5 +77,5 @@ def pack(options: argparse.Namespace) -> int:
         f"{done.path}: {done.photos} photos of {len(done.classes)} classes in {done.shards} shards, "
         f"{done.size_bytes / 1e6:.1f} MB{kept}"
     )
-    print(f"next: edgesdk train {done.path}")
+    print_next(("train", done.path))
     return 0

@@ -7,8 +7,8 @@ from pathlib import Path
 from edgesdk.commands import codec, generative, scale
 from edgesdk.commands.methods import add_methods, methods_of
 from edgesdk.commands.options import Add, add_learning, add_network, learning_of, network_of, refuse
-from edgesdk.commands.printing import percent, print_json
-from edgesdk.runfolder import name_run_folder
+from edgesdk.commands.printing import percent, print_json, print_next
+from edgesdk.generation import name_classifier_folder
 
 
 def add_commands(add: Add) -> None:
@@ -63,7 +63,7 @@ def train(options: argparse.Namespace) -> int:
         out=options.out,
         quiet=options.quiet,
     )
-    folder = options.out or name_run_folder(done.spec, done.source.dataset)
+    folder = options.out or name_classifier_folder(done.spec, done.source.dataset)
     if options.json:
         return print_json({"path": str(folder), **asdict(done)})
     if done.top1 is None:
@@ -72,5 +72,5 @@ def train(options: argparse.Namespace) -> int:
         print(f"{folder}: {percent(done.top1)} of {done.top1_n} test images right")
     for true, answered, count in done.confusions[:3]:
         print(f"  {count} x {true} taken for {answered}")
-    print(f"next: edgesdk convert {folder}")
+    print_next(("convert", folder))
     return 0

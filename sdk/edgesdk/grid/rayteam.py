@@ -31,7 +31,7 @@ from edgesdk.photos.data import Dataset
 from edgesdk.preprocess import ImageInput
 from edgesdk.progress import remark
 from edgesdk.quiet import import_tensorflow
-from edgesdk.runfolder import RUN_FILE, Learning, Run
+from edgesdk.runfolder import RUN_FILE, Learning, Run, refuse_other_kind
 from edgesdk.spec import ModelSpec
 
 POLL_S = 2.0
@@ -94,6 +94,7 @@ class RayTeam:
         """
         if teacher is not None:
             raise ValueError("a teacher is learned from in this process: leave out --engine ray")
+        refuse_other_kind(folder, RUN_FILE)
         if not resume and (folder / RUN_FILE).is_file():
             raise RunError(f"{folder} holds a run: continue it with --resume, or name another folder with -o")
         ray = connect(self.cpus, self.gpus)

@@ -316,7 +316,8 @@ def remark_skipped(paths: Sequence[Path], *, quiet: bool) -> None:
     """Name the files that are no whole images, the first five of them, with their number."""
     if paths:
         named = ", ".join(map(str, paths[:5])) + (", ..." if len(paths) > 5 else "")
-        remark(f"skipped {len(paths)} files that are no whole images: {named}", quiet=quiet)
+        what = "file that is no whole image" if len(paths) == 1 else "files that are no whole images"
+        remark(f"skipped {len(paths)} {what}: {named}", quiet=quiet)
 
 
 def remark_colors(dataset: Dataset, image_input: ImageInput, arch: str, *, quiet: bool) -> None:

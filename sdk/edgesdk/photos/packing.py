@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from edgesdk.atomic import make_folder, replacing
-from edgesdk.errors import WriteError
+from edgesdk.errors import DataError, WriteError
 from edgesdk.photos.archives import SPLITS
 from edgesdk.photos.data import Dataset, read_dataset, remark_skipped, split_dataset
 from edgesdk.photos.digits import NAME, digits_folder
 from edgesdk.photos.photo import Photo, Span
-from edgesdk.photos.shards import Shard, write_manifest
+from edgesdk.photos.shards import Shard, read_manifest, write_manifest
 from edgesdk.preprocess import LARGEST_PHOTO_BYTES, decode_photo
 from edgesdk.progress import progress
 from edgesdk.quiet import captured_output, import_tensorflow
@@ -70,13 +70,14 @@ def pack(data: Path | str, out: Path | str, *, shard_bytes: int = SHARD_BYTES, q
 
     Raises:
         ValueError: if `shard_bytes` is less than 1.
-        EdgeSDKError: if the data cannot be read or the folder not be written.
+        EdgeSDKError: if the data cannot be read, the folder not be written, or it holds shards of other data.
     """
     if shard_bytes < 1:
         raise ValueError(f"shard_bytes is {shard_bytes}, expected 1 or more, such as {SHARD_BYTES}")
     dataset = read_dataset(data)
     base = digits_folder() if str(data) == NAME else Path(data)
     folder = make_folder(out)
+    before = _packed_before(folder, dataset.name)
     import_tensorflow()
     rows: dict[Path, dict[str, Any]] = {}
     shards: list[Shard] = []
@@ -105,6 +106,8 @@ def pack(data: Path | str, out: Path | str, *, shard_bytes: int = SHARD_BYTES, q
     skipped = tuple(str(photo.path) for photo in dataset.photos if not rows[photo.path]["whole"])
     remark_skipped([Path(path) for path in skipped], quiet=quiet)
     write_manifest(folder, dataset, ordered, shards)
+    for old in before - {shard.file for shard in shards}:  # of fewer photos, or of another size
+        (folder / old).unlink(missing_ok=True)
     return Packed(
         path=folder,
         name=dataset.name,
@@ -116,6 +119,21 @@ def pack(data: Path | str, out: Path | str, *, shard_bytes: int = SHARD_BYTES, q
         kept=kept,
         skipped=skipped,
     )
+
+
+def _packed_before(folder: Path, name: str) -> set[str]:
+    """The shards that an earlier call finished in the folder.
+
+    Raises:
+        DataError: if they are another data set's.
+    """
+    try:
+        found = read_manifest(folder)
+    except DataError:  # nothing was finished, or it is to be mended
+        return set()
+    if found.name != name:
+        raise DataError(f"{folder} holds the shards of {found.name}, not of {name}: name another folder")
+    return {shard.file for shard in found.shards}
 
 
 def _deal(dataset: Dataset, shard_bytes: int) -> Iterator[tuple[str, list[Photo]]]:

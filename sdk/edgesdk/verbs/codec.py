@@ -9,7 +9,7 @@ from pathlib import Path
 from edgesdk.atomic import check_writable, make_folder, write_bytes, write_text
 from edgesdk.codecs.stream import unpack_head
 from edgesdk.errors import DataError, RunError, StreamError
-from edgesdk.runfolder import check_seed
+from edgesdk.runfolder import CODEC_CHECKPOINT_FILE, check_seed, refuse_other_kind, refuse_second
 
 CODECS = ("compressor", "thumbnail")
 SUFFIX = ".edc"
@@ -105,12 +105,15 @@ def train_codec(
     folder = Path(out) if out is not None else Path(f"{kind}_{name}.codec")
     if (folder / "decoder.tflite").exists():
         raise RunError(f"{folder} holds a finished codec: name another folder with -o")
+    refuse_other_kind(folder, CODEC_CHECKPOINT_FILE)
+    if not resume and (folder / CODEC_CHECKPOINT_FILE).is_file():
+        refuse_second(folder, finished=False)
     if camera is not None and (arch != "compressor" or not Path(camera).is_file()):
         raise ValueError(f"--camera is {camera} and --arch {arch}, expected a video file and compressor")
     from edgesdk_convert.codec import export_codec
     from edgesdk_device.codec import find_codec
     from edgesdk_train import compression
-    from edgesdk_train.ratedistortion import CHECKPOINT_FILE, Lesson
+    from edgesdk_train.ratedistortion import Lesson
 
     chosen = {"compressor": PHOTO_LESSON, "thumbnail": THUMBNAIL_LESSON, "camera": CAMERA_LESSON}[kind]
     length, batch, side, rate, lowest = chosen
@@ -126,7 +129,7 @@ def train_codec(
         learned = compression.learn_photos(data, folder, lesson, init_from=start, resume=resume, quiet=quiet)
     contract, _ = export_codec(learned, folder, name=f"{kind} {name}", quiet=quiet)
     write_text(folder / HISTORY_FILE, json.dumps(learned.history, indent=1))
-    (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+    (folder / CODEC_CHECKPOINT_FILE).unlink(missing_ok=True)
     assert contract.codec is not None
     return TrainedCodec(path=folder, id=contract.codec.id, history=tuple(learned.history))
 

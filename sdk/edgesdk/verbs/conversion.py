@@ -12,13 +12,13 @@ from edgesdk.atomic import check_writable
 from edgesdk.contract import Output, Source
 from edgesdk.converted import Converted
 from edgesdk.errors import RunError
-from edgesdk.generation import is_generated
+from edgesdk.generation import is_generated, name_classifier_folder
 from edgesdk.photos import digits
 from edgesdk.photos.data import Dataset, read_dataset, split_dataset
 from edgesdk.preprocess import ImageInput, Resize, input_of
 from edgesdk.progress import remark
 from edgesdk.recipe import RECIPES, Io, Precision, Quantizer, Recipe, Repair
-from edgesdk.runfolder import MODEL_FILE, RUN_FILE, Learning, Transfer, name_run_folder, read_finished_run
+from edgesdk.runfolder import MODEL_FILE, RUN_FILE, Learning, Transfer, name_run_folder, read_finished_run, require_data
 from edgesdk.spec import ModelSpec, make_spec
 from edgesdk.verbs.foreign import SAVED_MODEL, Values, convert_foreign, is_foreign
 
@@ -95,10 +95,17 @@ def convert(
             "repairs": repairs,
         },
     )
+    learned = {"transfer": None if transfer == "auto" else transfer, "cut": cut or None, "epochs": epochs}
+    again = {
+        "batch": None if batch == Learning.batch else batch,
+        "seed": seed or None,
+        "no-flip": None if flip else True,
+        "resize": None if resize == "crop" else resize,
+    }
     _check_model(
         model,
-        {"arch": arch, "width": width, "weights": weights},
-        {"res": res},
+        {"arch": arch, "width": width, "weights": weights, **learned},
+        {"res": res, **again},
         {"values": values, "labels": labels, "trust": trust or None},
     )
     spec = make_spec(arch, width, res, UNTRAINED_CLASSES)
@@ -134,13 +141,13 @@ def convert(
     path = Path(out) if out is not None else Path(f"{name}_{asked.precision}.tflite")
     if not plan.learns or plan.dataset is None:
         return _convert_built(plan, asked, path, quiet=quiet)
-    folder = path.with_suffix(".run") if out is not None else name_run_folder(plan.spec, plan.dataset.name)
+    folder = path.with_suffix(".run") if out is not None else name_classifier_folder(plan.spec, plan.dataset.name)
     _learn_or_reuse(plan, learning, folder, str(data), quiet=quiet)
-    return _convert_run(folder, asked, None, path, quiet=quiet)
+    return _convert_run(folder, asked, data, path, quiet=quiet)
 
 
 def _check_model(
-    model: Path | str | None, built: dict[str, Any], sized: dict[str, Any], foreign: dict[str, Any]
+    model: Path | str | None, built: dict[str, Any], seen: dict[str, Any], foreign: dict[str, Any]
 ) -> None:
     """Refuse a folder that is none, and options that have nothing to say of this MODEL."""
     if model is not None and Path(model).is_dir() and not any((Path(model) / n).is_file() for n in MODEL_FOLDERS):
@@ -153,7 +160,7 @@ def _check_model(
     elif is_foreign(Path(model)):
         wrong, reason = built, f"beside {model}, whose network is built already: leave out one or the other"
     else:
-        wrong, reason = built | sized | foreign, f"beside the run folder {model}, which says it: leave it out"
+        wrong, reason = built | seen | foreign, f"beside the run folder {model}, which says it: leave it out"
     given = [f"--{name}" for name, value in wrong.items() if value is not None]
     if given:
         raise ValueError(f"{' and '.join(given)} stand{'s' * (len(given) == 1)} {reason}")
@@ -243,6 +250,8 @@ def _convert_run(folder: Path, recipe: Recipe, data: Path | str | None, out: Pat
     from edgesdk_convert.network import from_keras
     from edgesdk_train.weights import same_classes
 
+    if run.data and not data:
+        require_data(folder, run.data, "name them with --data, ")
     dataset = read_dataset(data or run.data) if data or run.data else None
     if dataset is not None and not same_classes(dataset, run.classes):
         raise RunError(

@@ -8,7 +8,7 @@ from edgesdk.generation import BODY_FILE, GENERATIVE, Augmented, Generated, Gene
 from edgesdk.photos.data import Dataset, read_dataset, read_photos
 from edgesdk.preprocess import Resize, input_of
 from edgesdk.recipe import Io, Precision, Recipe
-from edgesdk.runfolder import check_seed, name_run_folder
+from edgesdk.runfolder import check_seed, name_run_folder, require_data
 from edgesdk.spec import ModelSpec, make_spec
 
 PARTS = {True: ("encoder", "decoder"), False: ("generator",)}
@@ -96,6 +96,7 @@ def convert_generative(
     folder = Path(run)
     found = require_finished(folder)
     recipe = Recipe(precision=quantize, io=io or ("uint8" if quantize == "int8" else "float32"), min_snr=min_snr)
+    require_data(folder, found.data)
     dataset = _read(found.data)
     from edgesdk_convert.generative import convert_part
 

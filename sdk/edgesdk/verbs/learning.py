@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgesdk.errors import RunError
+from edgesdk.generation import name_classifier_folder
 from edgesdk.photos.data import read_dataset
 from edgesdk.preprocess import ImageInput, Resize, input_of
 from edgesdk.runfolder import MODEL_FILE, Learning, Methods, Run, Transfer, name_run_folder, read_finished_run
@@ -52,7 +53,8 @@ def train(
         time_budget: seconds after which learning ends; 0 for no limit.
         tensorboard: write a log for TensorBoard, too.
         team: the workers of a Ray cluster that learn it; this process if None.
-        out: the run folder; `<model>_<data>.run` in the working folder if None.
+        out: the run folder; `<model>_<data>.run` in the working folder if None, `<model>_<data>_classifier.run` of a
+            network that generates.
 
     Returns:
         The finished run: its top-1 on the test split, confusions, and what `convert` needs.
@@ -98,7 +100,7 @@ def train(
         data=str(data),
         weights=weights,
         learning=learning,
-        folder=Path(out) if out is not None else name_run_folder(spec, dataset.name),
+        folder=Path(out) if out is not None else name_classifier_folder(spec, dataset.name),
         teacher=None if teacher is None else _read_teacher(Path(teacher), dataset.classes, image_input),
         tensorboard=tensorboard,
         resume=resume,

@@ -25,7 +25,8 @@ def bench(
     """Measure files on this machine, each with each backend and number of threads in a process of its own.
 
     Args:
-        data: labelled photos; adds accuracy on the test split (on all photos where there is none).
+        data: labelled photos; adds accuracy on the test split; where there is none, on what was held out while the
+            file learned these very photos, else on all.
         backends, threads: what is left open ("auto", None) is chosen as `Classifier` does it.
         delegate: each is measured without it and with it.
         source: of the frames that come at a camera's pace, as `Stream` takes them; files give 30 a second, and so do
