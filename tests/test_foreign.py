@@ -87,6 +87,25 @@ class Reader(tf.Module):
 
 reader = Reader()
 tf.saved_model.save(reader, "reader", signatures=reader.__call__)
+
+class Opener(tf.saved_model.experimental.TrackableResource):  # TensorFlow runs this when the model is loaded
+    def _create_resource(self):
+        return tf.raw_ops.MutableHashTableV2(key_dtype=tf.int64, value_dtype=tf.int64)
+
+    def _initialize(self):
+        tf.print("was here", output_stream="file://" + os.getcwd() + "/printed")
+
+class Printer(tf.Module):
+    def __init__(self):
+        self.opener = Opener()
+        self.opener.resource_handle
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 40, 32, 3), tf.float32)])
+    def __call__(self, image):
+        return {"answer": tf.reduce_mean(image, (1, 2))}
+
+printer = Printer()
+tf.saved_model.save(printer, "printer", signatures=printer.__call__)
 np.savez("answers.npz", **answers)
 """
 
@@ -296,6 +315,9 @@ def test_code_runs_only_with_trust(made: Path, tmp_path: Path) -> None:
     assert edgesdk.convert(tmp_path / "lambda.h5", trust=True, out=out).contract.output.kind == "latent"
     with pytest.raises(ModelFileError, match="holds the operation ReadFile, which touches files"):
         edgesdk.convert(made / "reader", out=out)
+    with pytest.raises(ModelFileError, match="holds the operation PrintV2, which touches files"):
+        edgesdk.convert(made / "printer", out=out)
+    assert not (made / "printed").exists()
 
 
 def test_configs_that_call_what_is_not_keras(tmp_path: Path) -> None:
