@@ -16,6 +16,7 @@ import edgesdk
 from conftest import write_photos
 from edgesdk import cli, modelfile
 from edgesdk.errors import ConversionError, DataError, GateError, ModelFileError
+from edgesdk.flatbuffer import pack_model, unpack_model
 from edgesdk.preprocess import to_tensor, value_table
 from edgesdk_convert.foreign import read_foreign
 from edgesdk_convert.gate import file_outputs
@@ -346,6 +347,9 @@ REFUSED = {
     "cut.tflite": "damaged",
     "garbage.h5": "is damaged",
     "garbage": "saved_model.pb is damaged",
+    "odd.tflite": "odd.tflite is damaged (ValueError",
+    "output.tflite": "output.tflite is damaged (IndexError",
+    "layers.keras": "layers.keras cannot be read",
     "other.zip": "is no Keras file, it holds no config.json",
     "weights.h5": "holds weights without a network",
     "text.keras": "is no model that can be converted",
@@ -364,6 +368,17 @@ def damaged(made: Path, legacy: tuple[Path, Any]) -> Path:
     (made / "garbage" / "saved_model.pb").write_bytes(b"\xff\x01 no protocol buffer")
     with zipfile.ZipFile(made / "other.zip", "w") as archive:
         archive.writestr("data.pkl", "weights")
+    with zipfile.ZipFile(made / "layers.keras", "w") as archive:
+        archive.writestr("metadata.json", '{"keras_version": "3.0"}')
+        archive.writestr("config.json", '{"class_name": "Sequential", "config": {"layers": [{"class_name": 3}]}}')
+        archive.writestr("model.weights.h5", b"")
+    whole = (made / "any_batch.tflite").read_bytes()
+    odd, output = unpack_model(whole), unpack_model(whole)
+    weights = max((item for item in odd.buffers if item.data is not None), key=lambda item: len(item.data))
+    weights.data = weights.data[:-1]
+    output.subgraphs[0].outputs = [999]
+    (made / "odd.tflite").write_bytes(pack_model(odd))
+    (made / "output.tflite").write_bytes(pack_model(output))
     legacy[1].save_weights(made / "weights.h5")
     (made / "text.keras").write_text("this is no model")
     return made

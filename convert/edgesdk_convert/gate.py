@@ -130,10 +130,10 @@ def signal_to_noise_db(wanted: Outputs, given: Outputs, *, any_mean: bool = True
         wanted, given: float32 [n, outputs], of the same images, without labels.
         any_mean: each image's mean is taken off first: a softmax does not see it.
     """
-    if any_mean:
-        wanted, given = (outputs - outputs.mean(1, keepdims=True) for outputs in (wanted, given))
     if not np.isfinite(given).all():
         return -MOST_DB
+    if any_mean:
+        wanted, given = (outputs - outputs.mean(1, keepdims=True) for outputs in (wanted, given))
     noise = float(np.square(given - wanted, dtype=np.float64).mean())
     signal = float(np.square(wanted, dtype=np.float64).mean())
     if not noise:
