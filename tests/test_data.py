@@ -1,4 +1,6 @@
 import csv
+import os
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 
 from conftest import write_photos
+from edgesdk import cli
 from edgesdk.errors import DataError
 from edgesdk.photos.data import (
     draw_evenly,
@@ -52,6 +55,15 @@ def test_equal_files_never_land_in_two_splits(tmp_path: Path) -> None:
     for photo in split_dataset(read_dataset(tmp_path / "set")).photos:
         splits.setdefault(photo.digest, set()).add(photo.split)
     assert all(len(found) == 1 for found in splits.values())
+
+
+@pytest.mark.parametrize("copied", range(3))
+def test_a_photo_that_is_most_of_a_class_leaves_some_for_each_split(copied: int, tmp_path: Path) -> None:
+    write_photos(tmp_path / "set", 3)
+    for index in range(40):
+        shutil.copy(tmp_path / "set" / "red" / f"{copied:02d}.png", tmp_path / "set" / "red" / f"copy{index}.png")
+    found = {(photo.label, photo.split) for photo in split_dataset(read_dataset(tmp_path / "set")).photos}
+    assert found == {(label, split) for label in range(3) for split in ("train", "val", "test")}
 
 
 def test_split_folders_stay_and_a_missing_one_comes_from_train(tmp_path: Path) -> None:
@@ -121,6 +133,13 @@ def test_wrong_folders_are_named(tmp_path: Path) -> None:
     (tmp_path / "one" / "only" / "a.png").touch()
     with pytest.raises(DataError, match="1 class folder,"):
         read_dataset(tmp_path / "one")
+
+
+def test_a_class_whose_name_is_no_utf8_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_photos(tmp_path / "set", 3)
+    os.rename(tmp_path / "set" / "red", os.fsencode(tmp_path / "set") + b"/caf\xe9")  # noqa: PTH104 - no text
+    assert cli.main(["train", str(tmp_path / "set")]) == 1
+    assert r"has a class 'caf\udce9', whose name is no UTF-8: rename it" in capsys.readouterr().err
 
 
 def test_too_few_photos_are_named(tmp_path: Path) -> None:

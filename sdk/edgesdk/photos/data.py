@@ -8,6 +8,7 @@ and `digits`, the 1,797 handwritten digits of Alpaydin and Kaynak (UCI) that com
 
 import contextlib
 import hashlib
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -117,6 +118,8 @@ def read_dataset(source: Path | str) -> Dataset:
             f"{folder} has {len(classes)} class folder{'s' * (len(classes) != 1)}, expected at least 2: "
             "one subfolder of photos for each thing to tell apart"
         )
+    if strange := [name for name in classes if name.encode(errors="replace").decode() != name]:
+        raise DataError(f"{folder} has a class {strange[0]!a}, whose name is no UTF-8: rename it")
     with ThreadPoolExecutor() as pool:
         photos = tuple(pool.map(Photo.digested, files))
     lines = [*classes, *(f"{p.split} {p.label} {p.digest}" for p in photos)]
@@ -214,14 +217,14 @@ def split_dataset(dataset: Dataset) -> Dataset:
                 f"class {name!r} has {different} different photo{'s' * (different != 1)} to learn and to judge on, "
                 f"expected at least {needed}: add photos"
             )
-        start = 0
+        equal = [list(group) for _, group in itertools.groupby(photos, lambda photo: photo.digest)]
         for split, share in shares.items():
-            end = start + math.ceil(share * len(photos))
-            while 0 < end < len(photos) and share and photos[end].digest == photos[end - 1].digest:
-                end += 1
-            settled += [replace(photo, split=split) for photo in photos[start:end]]
-            start = end
-        settled += [replace(photo, split="train") for photo in photos[start:]]
+            wanted = math.ceil(share * len(photos))
+            needed -= share > 0
+            while wanted > 0 and len(equal) > needed:  # those that come after need one each
+                settled += [replace(photo, split=split) for photo in equal[0]]
+                wanted -= len(equal.pop(0))
+        settled += [replace(photo, split="train") for photo in itertools.chain(*equal)]
     order = sorted(settled, key=lambda photo: str(photo.path))
     return replace(dataset, photos=tuple(order))
 
