@@ -158,6 +158,8 @@ def read_frames(video: Path | str, width: int) -> Pixels:
     frames: list[Pixels] = []
     index = 0
     while capture.grab():
+        if len(frames) == 2 * MOST_FRAMES:  # it has more than it says, or does not say
+            frames, every = frames[::2], 2 * every
         if index % every == 0:
             found, frame = capture.retrieve()
             if found:
@@ -168,7 +170,7 @@ def read_frames(video: Path | str, width: int) -> Pixels:
     capture.release()
     if len(frames) < 20:
         raise DataError(f"{video} gave {len(frames)} frames, expected a video of at least 20 that OpenCV reads")
-    return np.stack(frames)
+    return np.stack(frames[:: -(-len(frames) // MOST_FRAMES)])
 
 
 def load_compressor(folder: Path, shape: Shape) -> Compressor:
@@ -236,7 +238,9 @@ def _learn(
 ) -> LearnedCodec:
     make_folder(folder)
     prior = Prior(model.shape.latents)
-    history = learn_compression(model, prior, lesson, draw, held_out, folder, resume=resume, quiet=quiet)
+    history = learn_compression(
+        model, prior, lesson, draw, held_out, folder, source=repr((source, size)), resume=resume, quiet=quiet
+    )
     tables = tables_of(model, draw, lesson.gains[0], seed=lesson.seed)
     return LearnedCodec(
         model=model,

@@ -156,22 +156,24 @@ def learn_compression(
     held_out: Pixels,
     folder: Path,
     *,
+    source: str = "",
     resume: bool = False,
     quiet: bool = True,
 ) -> list[dict[str, float]]:
-    """Train both in place.
+    """Train both in place; what is random in a step depends on the lesson's seed and the step's number alone.
 
     Args:
         draw: gives one crop, uint8 [side, side, 3], RGB.
         held_out: uint8 [n, side, side, 3], judged now and then.
         folder: where the checkpoint lies; it is replaced in one step.
+        source: what is learned from, which a resumed lesson must have in common with the one that it resumes.
         resume: go on from it.
 
     Returns:
         What the progress showed: {step, gain, bits_per_pixel, psnr_db}.
 
     Raises:
-        RunError: on `resume`, if the checkpoint is damaged or of another network.
+        RunError: on `resume`, if the checkpoint is damaged, or of another network, lesson or source.
     """
     # What a squared grey level is worth in bits where a step of that size is the right one: dD/dR of a fine quantizer.
     error_weight = 6 / (np.log(2) * model.shape.step**2)
@@ -180,18 +182,18 @@ def learn_compression(
     for optimizer, variables in zip(optimizers, parts, strict=True):
         optimizer.build(variables)
     kept = [*parts[0], *parts[1], *(variable for optimizer in optimizers for variable in optimizer.variables)]
-    done = 0
+    done, begun = 0, repr((lesson, source))
     if resume and (folder / CHECKPOINT_FILE).is_file():
-        _load(folder / CHECKPOINT_FILE, kept)
+        _load(folder / CHECKPOINT_FILE, kept, begun)
         done = int(optimizers[0].iterations.numpy())
 
     @tf.function  # type: ignore[untyped-decorator]
-    def step(pixels: Any, gain: Any) -> tuple[Any, Any]:
+    def step(pixels: Any, gain: Any, seed: Any) -> tuple[Any, Any]:
         values = (tf.cast(pixels, tf.float32) - 128) * gain
         with tf.GradientTape(persistent=True) as tape:
             code = encode_mirrored(model, values)
             rounded = int8(code)
-            noisy = code + tf.random.uniform(tf.shape(code), -0.5, 0.5)
+            noisy = code + tf.random.stateless_uniform(tf.shape(code), seed, -0.5, 0.5)
             rate = tf.reduce_mean(tf.reduce_sum(prior.bits(noisy, rounded, gain), -1)) / model.shape.block**2
             error = tf.reduce_mean((decode_mirrored(model, rounded) - values) ** 2)
             loss = rate + 3 * error_weight * error
@@ -205,14 +207,14 @@ def learn_compression(
     with progress("compressing", lesson.steps, quiet=quiet) as advance, ThreadPoolExecutor(1) as ahead:
         advance(done, "")
         for index, (pixels, gain) in enumerate(_batches(lesson, done, draw, ahead), done + 1):
-            step(tf.constant(pixels), tf.constant(gain))
+            step(tf.constant(pixels), tf.constant(gain), tf.constant([lesson.seed, index], tf.int32))
             if index % CHECKPOINT_STEPS == 0 or index == lesson.steps:
                 for level in (0.35, 1.0):
                     rate, psnr = judge(model, prior, held_out, level)
                     history.append({"step": index, "gain": level, "bits_per_pixel": rate, "psnr_db": psnr})
                 note = ", ".join(f"{h['bits_per_pixel']:.2f} bit/pixel {h['psnr_db']:.1f} dB" for h in history[-2:])
                 remark(f"step {index} of {lesson.steps}: {note}", quiet=quiet)
-                _save(folder / CHECKPOINT_FILE, kept)
+                _save(folder / CHECKPOINT_FILE, kept, begun)
             advance(1, note)
     return history
 
@@ -243,15 +245,19 @@ def _batches(
         yield batch
 
 
-def _save(path: Path, variables: list[Any]) -> None:
+def _save(path: Path, variables: list[Any], begun: str) -> None:
     file = io.BytesIO()
-    np.savez(file, **{f"v{i}": variable.numpy() for i, variable in enumerate(variables)})
+    np.savez(file, begun=np.array(begun), **{f"v{i}": variable.numpy() for i, variable in enumerate(variables)})
     write_bytes(path, file.getvalue())
 
 
-def _load(path: Path, variables: list[Any]) -> None:
+def _load(path: Path, variables: list[Any], begun: str) -> None:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
+            if str(saved["begun"]) != begun:
+                raise RunError(
+                    f"{path} is of another lesson or other photos: say the same again, or name another folder"
+                )
             for i, variable in enumerate(variables):
                 variable.assign(saved[f"v{i}"])
     except DAMAGED_ARRAYS as error:

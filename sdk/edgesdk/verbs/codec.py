@@ -9,7 +9,7 @@ from pathlib import Path
 from edgesdk.atomic import check_writable, make_folder, write_bytes, write_text
 from edgesdk.codecs.stream import unpack_head
 from edgesdk.errors import DataError, RunError, StreamError
-from edgesdk.runfolder import check_seed
+from edgesdk.runfolder import check_seed, refuse_second
 
 CODECS = ("compressor", "thumbnail")
 SUFFIX = ".edc"
@@ -112,6 +112,8 @@ def train_codec(
     from edgesdk_train import compression
     from edgesdk_train.ratedistortion import CHECKPOINT_FILE, Lesson
 
+    if not resume and (folder / CHECKPOINT_FILE).exists():
+        refuse_second(folder, finished=False)
     chosen = {"compressor": PHOTO_LESSON, "thumbnail": THUMBNAIL_LESSON, "camera": CAMERA_LESSON}[kind]
     length, batch, side, rate, lowest = chosen
     lesson = Lesson(steps=steps or length, batch=batch, side=side, rate=rate, gains=(lowest, 1.0), seed=seed)
