@@ -352,8 +352,8 @@ def test_the_command_line_trains_converts_and_generates(
     ]
     assert cli.main(["generate", "a.run", "-n", "2", "-o", "made"]) == 0
     assert len(list(Path("made").iterdir())) == 2
-    assert cli.main(["convert", "a.run", "--prune", "0.5"]) == 2
-    assert "--prune stands beside a run that generates pictures" in capsys.readouterr().err
+    assert cli.main(["convert", "a.run", "--prune", "0.5", "--no-repair"]) == 2
+    assert "--prune and --no-repair: not for a run that generates pictures" in capsys.readouterr().err
     assert cli.main(["train", "--arch", "vae"]) == 2
     assert "no DATA for vae to learn from" in capsys.readouterr().err
 

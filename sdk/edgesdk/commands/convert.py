@@ -4,10 +4,14 @@ import argparse
 from pathlib import Path
 
 from edgesdk.commands import generative
-from edgesdk.commands.options import Add, add_learning, add_network, learning_of, network_of
+from edgesdk.commands.options import Add, add_learning, add_network, learning_of, network_of, refuse
 from edgesdk.commands.printing import percent, print_json
 from edgesdk.generation import is_generated
 from edgesdk.recipe import RECIPES
+
+#: Options that say nothing of a MODEL that learned elsewhere, and of a run folder, which says the others itself.
+FIRST_LESSON = ("--transfer", "--cut", "--epochs")
+LESSON = (*FIRST_LESSON, "--batch", "--seed", "--no-flip", "--resize")
 
 
 def add_commands(add: Add) -> None:
@@ -90,9 +94,13 @@ def convert(options: argparse.Namespace) -> int:
     """`edgesdk convert`."""
     from edgesdk import verbs
     from edgesdk.reports import report
+    from edgesdk.verbs.foreign import is_foreign
 
     if is_generated(options.model):
         return generative.convert(options)
+    if options.model is not None:
+        unfit = FIRST_LESSON if is_foreign(options.model) else LESSON
+        refuse(options, lambda word: word in unfit, f"{options.model}, which has learned already")
     made = verbs.convert(
         options.model,
         **network_of(options),

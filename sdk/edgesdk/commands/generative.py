@@ -10,8 +10,8 @@ from edgesdk.commands.printing import print_json
 from edgesdk.generation import GENERATIVE, Generation
 from edgesdk.runfolder import name_run_folder
 
-#: Options of `convert` that say nothing of a run that generates.
-OTHER_OPTIONS = ("data", "arch", "width", "res", "weights", "values", "labels", "recipe", "shrink", "prune", "cluster")
+#: What `convert` may be told of a run that generates.
+CONVERTING = ("--quantize", "--io", "--min-snr", "--out")
 #: What `train` may be told of a network that generates.
 TRAINING = ("--arch", "--width", "--res", "--resize", "--epochs", "--batch", "--seed", "--resume", "--out")
 GENERATING = ("--latent", "--kl", "--features-of", "--labels")
@@ -100,11 +100,7 @@ def convert(options: argparse.Namespace) -> int:
     """`edgesdk convert RUN` of a run that generates."""
     from edgesdk.verbs import generative as generativeverbs
 
-    given = [f"--{name}" for name in OTHER_OPTIONS if getattr(options, name) is not None]
-    given += ["--qat"] * options.qat + ["--max-drop"] * (options.max_drop is not None)
-    if given:
-        stand = f"stand{'s' * (len(given) == 1)}"
-        raise ValueError(f"{' and '.join(given)} {stand} beside a run that generates pictures: leave it out")
+    refuse(options, lambda word: word not in CONVERTING, "a run that generates pictures")
     made = generativeverbs.convert_generative(
         options.model,
         quantize=options.quantize or "int8",
