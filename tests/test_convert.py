@@ -170,6 +170,20 @@ def test_signal_to_noise_tells_equal_from_worthless() -> None:
     assert signal_to_noise_db(wanted, wanted * np.float32(1e30)) == -200
 
 
+def test_what_stands_for_zero_is_counted(shared: Path) -> None:
+    """In a float file -0.0 too, which folding a batch-norm of negative scale makes; in an old one the zero point."""
+    import tf_keras as keras
+
+    image = keras.Input((8, 8, 3))
+    layer = keras.layers.Conv2D(4, 1, use_bias=False)
+    model = keras.Model(image, keras.layers.Softmax()(keras.layers.GlobalAveragePooling2D()(layer(image))))
+    layer.set_weights([np.array([[[[0.0, -0.0, 1, 2], [-0.0, -0.0, 3, 4], [5, 6, 7, 8]]]], np.float32)])
+    convolution = read_graph(from_keras(model, ImageInput(height=8, width=8)).float_file).ops[0]
+    assert (convolution.name, convolution.zeros) == ("CONV_2D", 4 + 4)  # and its bias
+    old = modelfile.read(shared / "models" / "tflite" / "mobilenet_v1_0.25_128_quant.tflite").content
+    assert read_graph(old).sparsity == pytest.approx(0.03, abs=0.002)
+
+
 def test_clipped_ranges_see_every_channel() -> None:
     """Also where the channels divide the step from one value looked at to the next: 64 * 64 * 8 over 4096."""
     import tf_keras as keras

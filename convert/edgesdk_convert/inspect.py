@@ -138,10 +138,11 @@ def _read_op(name: str, version: int, operator: Any, tensors: list[Any], buffers
     shapes = [tuple(int(n) for n in tensors[i].shape) if i >= 0 else () for i in operator.inputs]
     output = tuple(int(n) for n in tensors[operator.outputs[0]].shape)
     given = [tensors[i] for i in operator.inputs if i >= 0]
-    constants = [_constant(tensor, buffers) for tensor in given if buffers[tensor.buffer].data is not None]
+    held = [tensor for tensor in given if buffers[tensor.buffer].data is not None]
+    constants = [_constant(tensor, buffers) for tensor in held]
     computed = [tensor for tensor in given if buffers[tensor.buffer].data is None]
     computed += [tensors[i] for i in operator.outputs]
-    typed = [tensor for tensor in given if buffers[tensor.buffer].data is not None and len(tensor.shape) > 1]
+    typed = [tensor for tensor in held if len(tensor.shape) > 1]
     return Op(
         name=name,
         version=int(version),
@@ -152,7 +153,7 @@ def _read_op(name: str, version: int, operator: Any, tensors: list[Any], buffers
         macs=_count_macs(name, shapes, output),
         weight_bytes=sum(array.nbytes for array in constants),
         weights=sum(array.size for array in constants),
-        zeros=sum(array.size - int(np.count_nonzero(array)) for array in constants),
+        zeros=sum(_count_zeros(tensor, array) for tensor, array in zip(held, constants, strict=True)),
     )
 
 
@@ -162,7 +163,16 @@ def _constant(tensor: Any, buffers: list[Any]) -> npt.NDArray[Any]:
     per_item = len(data) // max(1, size)
     if per_item * size != len(data) or per_item not in (1, 2, 4, 8):
         return data
-    return data.view(f"i{per_item}")
+    floats = {"float16": "f2", "float32": "f4", "float64": "f8"}  # of which -0.0 is a zero, too
+    kind = np.dtype(floats.get(_type_names()[tensor.type], f"u{per_item}"))
+    return data.view(kind if kind.itemsize == per_item else f"u{per_item}")
+
+
+def _count_zeros(tensor: Any, values: npt.NDArray[Any]) -> int:
+    """How many values stand for 0, which those of old uint8 files do at their zero point."""
+    points = None if tensor.quantization is None else tensor.quantization.zeroPoint
+    point = 0 if points is None or len(points) != 1 else int(points[0])
+    return int(np.count_nonzero(values == (point % 256 if values.itemsize == 1 else 0)))
 
 
 def _count_macs(name: str, shapes: list[tuple[int, ...]], output: tuple[int, ...]) -> int:
