@@ -153,12 +153,24 @@ def test_settings_that_are_too_deep_too_large_or_too_long(tmp_path: Path) -> Non
 
 
 def test_records_that_are_no_records(tmp_path: Path) -> None:
-    (tmp_path / "b.log").write_text(
-        "Inference timings in us: Init: 1e, First inference: 2, Warmup (avg): 2, Inference (avg): 2\n"
+    log = (
+        "Inference timings in us: Init: 1, First inference: 2, Warmup (avg): 2, Inference (avg): 2\n"
         "count=5 first=1 min=1 max=2 avg=1 std=0\n"
     )
-    with pytest.raises(MeasurementError, match="holds no timings"):
-        benchlog.read_log(tmp_path / "b.log")
+    (tmp_path / "b.log").write_text(log)
+    assert benchlog.read_log(tmp_path / "b.log").n == 5
+    for changed in (
+        log.replace("Init: 1", "Init: 1e"),
+        log.replace("First inference: 2", "First inference: 1e999"),
+        log.replace("count=5", "count=" + "5" * 5000),
+        log + "Replacing 1 out of " + "5" * 5000 + " node(s) with delegate",
+        log + "Summary by node type\n\n CONV_2D\t 3\t 1.2.3\t 50 %\t 1\n",
+    ):
+        (tmp_path / "b.log").write_text(changed)
+        with pytest.raises(MeasurementError, match="holds no timings"):
+            benchlog.read_log(tmp_path / "b.log")
+    (tmp_path / "b.log").write_text(log + "Num threads: [" + "5" * 5000 + "]")
+    assert benchlog.read_log(tmp_path / "b.log").threads == 1
     with (tmp_path / "run.json").open("wb") as file:
         file.truncate(2**34)
     with pytest.raises(RunError, match="larger than 16 MiB"):
