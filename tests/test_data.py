@@ -2,6 +2,7 @@ import csv
 import os
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,16 +10,20 @@ import numpy as np
 import pytest
 
 from conftest import write_photos
-from edgesdk import cli
+from edgesdk import cli, modelfile
+from edgesdk.converted import Converted
 from edgesdk.errors import DataError
 from edgesdk.photos.data import (
     draw_evenly,
     load_images,
+    name_classes,
     read_dataset,
     split_dataset,
     split_for_conversion,
 )
 from edgesdk.preprocess import ImageInput
+from edgesdk_device.accuracy import judge
+from edgesdk_device.classifier import Model
 
 SMALL = ImageInput(height=32, width=32)
 
@@ -86,6 +91,25 @@ def test_labels_csv_with_more_classes_than_photos(tmp_path: Path) -> None:
     assert dataset.classes == tuple(f"thing {i}" for i in range(6))
     calibration, test = split_for_conversion(dataset, 100)
     assert (len(calibration), len(test)) == (2, 2)
+
+
+def test_two_classes_of_one_name_stay_two(int8_file: Converted, photos: Path, tmp_path: Path) -> None:
+    """As ImageNet's crane, the bird, and crane, the machine."""
+    cranes = ("crane", "green", "crane")
+    (tmp_path / "images").mkdir()
+    rows = []
+    for index, name in enumerate(("blue", "green", "red")):
+        for photo in sorted((photos / name).iterdir()):
+            shutil.copy(photo, tmp_path / "images" / f"{name}{photo.name}")
+            rows.append({"file": f"{name}{photo.name}", "class_index": index, "label": cranes[index]})
+    _write_csv(tmp_path / "labels.csv", rows)
+    dataset = read_dataset(tmp_path)
+    assert name_classes(dataset, cranes) == dataset
+    assert [photo.label for photo in name_classes(dataset, ("x", *cranes)).photos[::40]] == [1, 2, 3]
+    named = replace(int8_file.contract, output=replace(int8_file.contract.output, labels=cranes))
+    modelfile.write(tmp_path / "m.tflite", modelfile.read(int8_file.path).content, named)
+    with Model(tmp_path / "m.tflite", backend="litert", threads=1, trust=True) as model:
+        assert judge(model, str(tmp_path)).top1 > 0.9
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesdk.measurement import Confusion, Judged
-from edgesdk.photos.data import load_images, read_dataset
+from edgesdk.photos.data import load_images, places_of, read_dataset
 from edgesdk.preprocess import Pixels
 from edgesdk.stats import wilson_interval
 from edgesdk_device.classifier import Model
@@ -32,7 +32,7 @@ def judge(model: Model, data: str) -> Judged:
         outputs = np.exp(outputs - outputs.max(1, keepdims=True))
         outputs /= outputs.sum(1, keepdims=True)
     labels = model.contract.output.labels
-    known = [labels.index(name) for name in dataset.classes]
+    known = places_of(dataset.classes, labels)
     proved = model.contract.measured.accuracy
     return judge_outputs(
         outputs,

@@ -182,10 +182,17 @@ def name_classes(dataset: Dataset, labels: Sequence[str]) -> Dataset:
             f"{dataset.name} has a class {unknown[0]!r} that is none of the network's {len(labels)} labels: name the "
             "folders after them"
         )
-    place = {name: index for index, name in reversed(list(enumerate(labels)))}
-    index = [place[name] for name in dataset.classes]
+    index = places_of(dataset.classes, labels)
     photos = tuple(replace(photo, label=index[photo.label]) for photo in dataset.photos)
     return replace(dataset, classes=tuple(labels), photos=photos)
+
+
+def places_of(names: Sequence[str], labels: Sequence[str]) -> list[int]:
+    """Where each name, which is one of the labels, stands among them; the second of two cranes is the second."""
+    places: dict[str, list[int]] = defaultdict(list)
+    for index, label in enumerate(labels):
+        places[label].append(index)
+    return [places[name][0] if len(places[name]) == 1 else places[name].pop(0) for name in names]
 
 
 def split_dataset(dataset: Dataset) -> Dataset:
