@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgesdk.contract import UNPRINTABLE
 from edgesdk.errors import ModelFileError
 
 CUSTOM = "CUSTOM "  # before the name of an operation that is not built in
@@ -111,7 +112,7 @@ def read_graph(content: bytes) -> Graph:
         for operator in graph.operators:
             code = model.operatorCodes[operator.opcodeIndex]
             builtin = max(code.builtinCode, code.deprecatedBuiltinCode)
-            name = _op_names()[builtin] if code.customCode is None else CUSTOM + code.customCode.decode()
+            name = _op_names()[builtin] if code.customCode is None else CUSTOM + _plain(code.customCode)
             ops.append(_read_op(name, code.version, operator, graph.tensors, model.buffers))
     except (ValueError, IndexError, TypeError, KeyError, AttributeError, MemoryError, OverflowError) as error:
         raise ModelFileError(f"the model's graph cannot be read ({type(error).__name__}: {error})") from error
@@ -147,7 +148,7 @@ def _read_op(name: str, version: int, operator: Any, tensors: list[Any], buffers
         name=name,
         version=int(version),
         activations=tuple(_type_names()[tensor.type] for tensor in computed),
-        tensor=(tensors[operator.outputs[0]].name or b"").decode(errors="replace"),
+        tensor=_plain(tensors[operator.outputs[0]].name),
         precision=_type_names()[(typed or [tensors[operator.outputs[0]]])[0].type],
         output=output,
         macs=_count_macs(name, shapes, output),
@@ -155,6 +156,11 @@ def _read_op(name: str, version: int, operator: Any, tensors: list[Any], buffers
         weights=sum(array.size for array in constants),
         zeros=sum(_count_zeros(tensor, array) for tensor, array in zip(held, constants, strict=True)),
     )
+
+
+def _plain(name: bytes | None) -> str:
+    """A name that a terminal can show."""
+    return UNPRINTABLE.sub("?", (name or b"").decode(errors="replace"))
 
 
 def _constant(tensor: Any, buffers: list[Any]) -> npt.NDArray[Any]:

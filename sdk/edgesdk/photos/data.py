@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesdk.bounded import read_bounded
+from edgesdk.contract import UNPRINTABLE
 from edgesdk.errors import DataError
 from edgesdk.photos import digits, latepixels
 from edgesdk.photos.archives import LARGEST_LABEL, SPLITS, is_tar, read_npz, read_tars, split_tars
@@ -118,8 +119,7 @@ def read_dataset(source: Path | str) -> Dataset:
             f"{folder} has {len(classes)} class folder{'s' * (len(classes) != 1)}, expected at least 2: "
             "one subfolder of photos for each thing to tell apart"
         )
-    if strange := [name for name in classes if name.encode(errors="replace").decode() != name]:
-        raise DataError(f"{folder} has a class {strange[0]!a}, whose name is no UTF-8: rename it")
+    _check_names(folder, classes)
     with ThreadPoolExecutor() as pool:
         photos = tuple(pool.map(Photo.digested, files))
     lines = [*classes, *(f"{p.split} {p.label} {p.digest}" for p in photos)]
@@ -166,6 +166,7 @@ def read_labels(path: Path | str) -> tuple[str, ...]:
     labels = tuple(line.strip() for line in text.splitlines() if line.strip())
     if not 0 < len(labels) <= LARGEST_LABEL:
         raise DataError(f"{path} has {len(labels)} lines, expected one label a line, at most {LARGEST_LABEL}")
+    _check_names(Path(path), labels)
     return labels
 
 
@@ -346,6 +347,12 @@ def remark_colors(dataset: Dataset, image_input: ImageInput, arch: str, *, quiet
 def _found(path: Path) -> str:
     """What is there where a folder was expected, for the sentence."""
     return f"{path} is a file" if path.exists() else f"there is no {path}"
+
+
+def _check_names(source: Path, names: Iterable[str]) -> None:
+    """Refuse what a model file could not hold, or a terminal not show."""
+    if strange := [name for name in names if UNPRINTABLE.search(name)]:
+        raise DataError(f"{source} has a class {strange[0][:80]!a}, which is no plain text: rename it")
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:
