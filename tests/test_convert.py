@@ -1,6 +1,7 @@
 import json
 import os
 import select
+import shutil
 import subprocess
 import sys
 import time
@@ -390,6 +391,35 @@ def test_a_convert_that_learned_is_not_learned_twice(photos: Path, tmp_path: Pat
     stamp = (tmp_path / "m.run" / "model.keras").stat().st_mtime_ns
     verbs.convert(**settings, quantize="float32")
     assert (tmp_path / "m.run" / "model.keras").stat().st_mtime_ns == stamp
+
+
+def test_weights_that_know_the_photos_learn_again_as_asked(photos: Path, tmp_path: Path) -> None:
+    from edgesdk_train.models import build_model
+    from edgesdk_train.weights import imagenet_labels
+
+    build_model(ModelSpec(width=0.25, res=32)).save_weights(tmp_path / "w.h5")
+    names, _ = imagenet_labels()
+    (tmp_path / "set" / "images").mkdir(parents=True)
+    rows = ["file,class_index,label,split"]
+    for index, color in enumerate(("blue", "green", "red")):
+        for number, photo in enumerate(sorted((photos / color).iterdir())[:9]):
+            shutil.copy(photo, tmp_path / "set" / "images" / f"{color}{photo.name}")
+            rows.append(f'{color}{photo.name},{index},"{names[index]}",{("train", "val", "test")[number % 3]}')
+    (tmp_path / "set" / "labels.csv").write_text("\n".join(rows))
+    classes = [f'{index},"{name}"' for index, name in enumerate(names)]
+    (tmp_path / "set" / "classes.csv").write_text("\n".join(["class_index,label", *classes]))
+    for flip in (True, False):
+        verbs.convert(
+            data=tmp_path / "set",
+            weights=str(tmp_path / "w.h5"),
+            width=0.25,
+            res=32,
+            prune=0.5,
+            quantize="float32",
+            flip=flip,
+            out=tmp_path / "m.tflite",
+        )
+    assert len(list((tmp_path / "m.steps").glob("prune-0.5-*"))) == 2
 
 
 def test_imagenet_weights_keep_their_head(shared: Path, tmp_path: Path) -> None:
