@@ -124,6 +124,15 @@ def test_what_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest
     assert (tmp_path / "bomb.tar.gz").stat().st_size < 10_000
     with pytest.raises(DataError, match="unpacks to more than"):
         read_dataset(tmp_path / "bomb.tar.gz")
+    item = tarfile.TarInfo("a/holes.png")
+    item.type, item.size = tarfile.GNUTYPE_SPARSE, 512
+    head = bytearray(item.tobuf(tarfile.GNU_FORMAT))
+    head[386:434] = b"".join(b"%011o\0" % n for n in (0, 512, 2**33 - 1, 0))  # 512 bytes, then a hole of 8 GiB
+    head[483:495] = b"%011o\0" % (2**33 - 1)
+    head[148:156] = b"%06o\0 " % (256 + sum(head[:148]) + sum(head[156:]))
+    (tmp_path / "holes.tar").write_bytes(bytes(head) + bytes(512 + 1024))
+    with pytest.raises(DataError, match=r"'a/holes\.png' with holes in it"):
+        read_dataset(tmp_path / "holes.tar")
 
 
 def pack(folder: Path, path: Path, name: str = ".") -> Path:

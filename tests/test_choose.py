@@ -6,15 +6,21 @@ import subprocess
 import sys
 import time
 from contextlib import redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edgesdk import cli, modelfile
 from edgesdk.cli import build_parser
+from edgesdk.contract import encode_output
+from edgesdk.converted import Converted
 from edgesdk.errors import ChoiceError, WeightsError
 from edgesdk.grid.candidates import Candidate, Limits, corners, find_front, how_many, keep_promising, pick
 from edgesdk.grid.latency import FEATURES, fit_latency
+from edgesdk.grid.workshop import Workshop
+from edgesdk.photos.data import read_dataset, split_dataset
+from edgesdk.runfolder import Learning
 from edgesdk.spec import ModelSpec
 
 
@@ -150,6 +156,30 @@ def test_a_small_grid_is_measured_and_found_again(
     assert {path: path.stat().st_mtime_ns for path in Path("work").rglob("model.keras")} == learned
     assert cli.main([*command, "--budget", "0.000001ms"]) == 1
     assert "none of 1 candidates keeps the limits: the nearest is" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_measured_is_left_out(
+    int8_file: Converted, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    golden = int8_file.contract.golden
+    wrong = replace(int8_file.contract, golden=(replace(golden[0], output=encode_output(golden[0].expected() + 9)),))
+    bad = modelfile.write(tmp_path / "bad.tflite", modelfile.read(int8_file.path).content, wrong).path
+    work = Workshop(
+        dataset=split_dataset(read_dataset(photos)),
+        data=str(photos),
+        weights="none",
+        learning=Learning(),
+        precisions=["int8"],
+        folder=tmp_path,
+        host=None,
+        quick=True,
+        quiet=False,
+        start=0.0,
+    )
+    for _ in range(2):
+        assert work.measure([bad], quick=True) == {}
+    assert capsys.readouterr().err.count("left out bad.tflite: ") == 2
+    assert int8_file.path in work.measure([bad, int8_file.path], quick=True)
 
 
 def test_killed_in_the_middle_it_goes_on_and_gives_the_same(

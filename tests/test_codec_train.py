@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -65,12 +66,53 @@ def test_a_camera_is_learned_from_its_video(tmp_path: Path, capsys: pytest.Captu
         train_codec(camera=tmp_path / "no.avi", out=tmp_path / "no.codec")
 
 
+def test_of_a_video_of_unknown_length_frames_are_taken_evenly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compression, "MOST_FRAMES", 40)
+    frames = [np.full((64, 64, 3), 2 * index, np.uint8) for index in range(105)]
+    (tmp_path / "bare.mjpeg").write_bytes(b"".join(cv2.imencode(".jpg", frame)[1].tobytes() for frame in frames))
+    found = compression.read_frames(tmp_path / "bare.mjpeg", 64)
+    assert 20 <= len(found) <= 40
+    steps = np.diff(found[:, 0, 0, 0].astype(int))
+    assert np.abs(steps - steps.mean()).max() <= 2
+
+
+def photos_of(folder: Path) -> Path:
+    folder.mkdir()
+    for seed in range(24):
+        assert cv2.imwrite(str(folder / f"{seed}.png"), cv2.GaussianBlur(blocks_frame(seed, 140, 150), (9, 9), 2))
+    return folder
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_seed_is_of_everything_and_learning_goes_on_as_it_was_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos, kept = photos_of(tmp_path / "photos"), tmp_path / "kept"
+    one = train_codec(photos, arch="thumbnail", steps=3, out=tmp_path / "one")
+    monkeypatch.setattr(ratedistortion, "CHECKPOINT_STEPS", 2)
+    save = ratedistortion._save
+
+    def save_and_stop(*arguments: Any) -> None:
+        save(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ratedistortion, "_save", save_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        train_codec(photos, arch="thumbnail", steps=3, out=kept)
+    monkeypatch.setattr(ratedistortion, "_save", save)
+    with pytest.raises(RunError, match="holds an unfinished run"):
+        train_codec(photos, arch="thumbnail", steps=3, out=kept)
+    for other in ({"seed": 1}, {"steps": 4}):
+        with pytest.raises(RunError, match="is of another lesson or other photos"):
+            train_codec(photos, arch="thumbnail", out=kept, resume=True, **{"steps": 3} | other)
+    assert train_codec(photos, arch="thumbnail", steps=3, out=kept, resume=True).id == one.id
+    (photos / "0.png").unlink()
+    assert train_codec(photos, arch="thumbnail", steps=3, out=tmp_path / "two").id != one.id
+
+
 @pytest.mark.usefixtures("hasty")
 def test_photos_and_thumbnails_are_learned_from_a_folder(tmp_path: Path) -> None:
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    for seed in range(24):
-        assert cv2.imwrite(str(photos / f"{seed}.png"), cv2.GaussianBlur(blocks_frame(seed, 140, 150), (9, 9), 2))
+    photos = photos_of(tmp_path / "photos")
     frame = np.asarray(cv2.imread(str(photos / "0.png")), np.uint8)
     for arch in ("compressor", "thumbnail"):
         made = train_codec(photos, arch=arch, steps=2, out=tmp_path / arch)

@@ -62,6 +62,7 @@ def test_the_large_layers_are_pruned_together_and_the_given_network_stays(model:
     assert (together == 0).mean() == pytest.approx(0.8, abs=0.002)
     assert all(0.49 <= share <= 0.93 for share in zeros(pruned))
     assert max(zeros(pruned)) - min(zeros(pruned)) > 0.1
+    assert not np.signbit(together[together == 0]).any()  # -0.0 counts as a weight, and packs badly
     assert max(zeros(model)) < 0.01
     depthwise = pruned.get_layer("conv_dw_4").get_weights()[0]
     assert np.count_nonzero(depthwise) == depthwise.size
@@ -77,9 +78,21 @@ def test_what_was_learned_is_not_learned_twice(model: Any, pruned: Any, lesson: 
     assert not list(lesson.folder.rglob("checkpoint.npz"))
 
 
+def test_another_lesson_is_kept_elsewhere(model: Any, lesson: Lesson) -> None:
+    others = (
+        lesson_folder("prune", model, INPUT, lesson),
+        lesson_folder("prune", model, replace(INPUT, mean=0.0, std=255.0), lesson),
+        lesson_folder("prune", model, INPUT, replace(lesson, val=lesson.train)),
+        lesson_folder("prune", model, INPUT, replace(lesson, train=lesson.val)),
+        lesson_folder("prune", model, INPUT, replace(lesson, seed=1)),
+    )
+    assert len(set(others)) == len(others)
+
+
 def test_what_was_kept_and_is_damaged_is_one_sentence(model: Any, lesson: Lesson, tmp_path: Path) -> None:
     elsewhere = replace(lesson, folder=tmp_path)
-    kept = lesson_folder("step", model, elsewhere, stage("step", elsewhere, epochs=2, rate=1e-4)) / "learned.npz"
+    how = stage("step", elsewhere, epochs=2, rate=1e-4)
+    kept = lesson_folder("step", model, INPUT, elsewhere, how) / "learned.npz"
     kept.parent.mkdir()
     kept.write_bytes(b"no archive")
     with pytest.raises(RunError, match=r"learned.npz is damaged .*: remove .* and convert again"):

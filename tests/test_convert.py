@@ -1,6 +1,7 @@
 import json
 import os
 import select
+import shutil
 import subprocess
 import sys
 import time
@@ -15,21 +16,23 @@ from edgesdk import inspection, modelfile, verbs
 from edgesdk.contract import Output, Source
 from edgesdk.converted import Converted
 from edgesdk.errors import ConversionError, GateError, RunError, WeightsError, WriteError
+from edgesdk.flatbuffer import unpack_model
 from edgesdk.preprocess import ImageInput, to_tensor, value_table
 from edgesdk.recipe import Recipe
 from edgesdk.runfolder import read_run
 from edgesdk.spec import ModelSpec
 from edgesdk.verbs import conversion
 from edgesdk_convert import worker
-from edgesdk_convert.calibrate import add_anchors, check_input
+from edgesdk_convert.calibrate import add_anchors, check_input, clip_ranges
 from edgesdk_convert.convert import convert_model
 from edgesdk_convert.evidence import Evidence, gather_evidence
 from edgesdk_convert.export import freeze
-from edgesdk_convert.gate import Judged, prove
+from edgesdk_convert.gate import Judged, prove, signal_to_noise_db
 from edgesdk_convert.inspect import read_graph
-from edgesdk_convert.jobs import FromGraph
+from edgesdk_convert.jobs import Calibrate, FromGraph, Samples
 from edgesdk_convert.load import load_network
 from edgesdk_convert.network import from_keras
+from edgesdk_convert.worker import run_job
 from edgesdk_device.backends import installed_backends, open_backend
 from test_mobilenet_v1 import counted
 
@@ -155,6 +158,49 @@ def test_prove_counts_what_is_lost() -> None:
     lost = "it lost 25.0 points of top-1 (100.0 % -> 75.0 % on 4 images), allowed are 24"
     assert judged.failure(Recipe(max_drop=24.0)) == lost
     assert judged.failure(Recipe(min_snr=21.0)) == "its outputs have 20.0 dB of signal to noise, wanted are 21"
+
+
+def test_signal_to_noise_tells_equal_from_worthless() -> None:
+    wanted = np.array([[1, 2, 3], [3, 2, 2]], np.float32)
+    assert signal_to_noise_db(wanted, wanted) == 200
+    assert signal_to_noise_db(wanted, wanted + 5) > 100  # a softmax does not see it
+    assert signal_to_noise_db(np.array([[3.0]]), np.array([[3.3]]), any_mean=False) == pytest.approx(20)
+    for worthless in (np.nan, np.inf):
+        assert signal_to_noise_db(wanted, wanted * worthless) == -200
+    assert signal_to_noise_db(np.ones((2, 3), np.float32), wanted) == -200
+    assert signal_to_noise_db(wanted, wanted * np.float32(1e30)) == -200
+
+
+def test_what_stands_for_zero_is_counted(shared: Path) -> None:
+    """In a float file -0.0 too, which folding a batch-norm of negative scale makes; in an old one the zero point."""
+    import tf_keras as keras
+
+    image = keras.Input((8, 8, 3))
+    layer = keras.layers.Conv2D(4, 1, use_bias=False)
+    model = keras.Model(image, keras.layers.Softmax()(keras.layers.GlobalAveragePooling2D()(layer(image))))
+    layer.set_weights([np.array([[[[0.0, -0.0, 1, 2], [-0.0, -0.0, 3, 4], [5, 6, 7, 8]]]], np.float32)])
+    convolution = read_graph(from_keras(model, ImageInput(height=8, width=8)).float_file).ops[0]
+    assert (convolution.name, convolution.zeros) == ("CONV_2D", 4 + 4)  # and its bias
+    old = modelfile.read(shared / "models" / "tflite" / "mobilenet_v1_0.25_128_quant.tflite").content
+    assert read_graph(old).sparsity == pytest.approx(0.03, abs=0.002)
+
+
+def test_clipped_ranges_see_every_channel() -> None:
+    """Also where the channels divide the step from one value looked at to the next: 64 * 64 * 8 over 4096."""
+    import tf_keras as keras
+
+    image = keras.Input((128, 128, 3))
+    layer = keras.layers.Conv2D(8, 1, strides=2, use_bias=False)
+    model = keras.Model(image, keras.layers.Softmax()(keras.layers.GlobalAveragePooling2D()(layer(image))))
+    layer.set_weights([np.eye(3, 8, dtype=np.float32)[None, None] * np.array([1, 1, 50] + [0] * 5)])
+    shown = ImageInput(height=128, width=128)
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 128, 128, 3)).astype(np.uint8)
+    samples = Samples(pixels=pixels, image_input=shown)
+    calibrated = run_job(Calibrate(float_file=from_keras(model, shown).float_file, samples=samples))
+    tree = unpack_model(clip_ranges(calibrated, pixels, shown))
+    graph = tree.subgraphs[0]
+    largest = graph.tensors[int(graph.operators[0].outputs[0])].quantization.max
+    assert largest == pytest.approx([50], rel=0.05)
 
 
 def fragile(run_folder: Path) -> Any:
@@ -360,6 +406,35 @@ def test_a_convert_that_learned_is_not_learned_twice(photos: Path, tmp_path: Pat
     stamp = (tmp_path / "m.run" / "model.keras").stat().st_mtime_ns
     verbs.convert(**settings, quantize="float32")
     assert (tmp_path / "m.run" / "model.keras").stat().st_mtime_ns == stamp
+
+
+def test_weights_that_know_the_photos_learn_again_as_asked(photos: Path, tmp_path: Path) -> None:
+    from edgesdk_train.models import build_model
+    from edgesdk_train.weights import imagenet_labels
+
+    build_model(ModelSpec(width=0.25, res=32)).save_weights(tmp_path / "w.h5")
+    names, _ = imagenet_labels()
+    (tmp_path / "set" / "images").mkdir(parents=True)
+    rows = ["file,class_index,label,split"]
+    for index, color in enumerate(("blue", "green", "red")):
+        for number, photo in enumerate(sorted((photos / color).iterdir())[:9]):
+            shutil.copy(photo, tmp_path / "set" / "images" / f"{color}{photo.name}")
+            rows.append(f'{color}{photo.name},{index},"{names[index]}",{("train", "val", "test")[number % 3]}')
+    (tmp_path / "set" / "labels.csv").write_text("\n".join(rows))
+    classes = [f'{index},"{name}"' for index, name in enumerate(names)]
+    (tmp_path / "set" / "classes.csv").write_text("\n".join(["class_index,label", *classes]))
+    for flip in (True, False):
+        verbs.convert(
+            data=tmp_path / "set",
+            weights=str(tmp_path / "w.h5"),
+            width=0.25,
+            res=32,
+            prune=0.5,
+            quantize="float32",
+            flip=flip,
+            out=tmp_path / "m.tflite",
+        )
+    assert len(list((tmp_path / "m.steps").glob("prune-0.5-*"))) == 2
 
 
 def test_imagenet_weights_keep_their_head(shared: Path, tmp_path: Path) -> None:

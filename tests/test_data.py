@@ -1,5 +1,8 @@
 import csv
+import os
+import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -7,15 +10,20 @@ import numpy as np
 import pytest
 
 from conftest import write_photos
+from edgesdk import cli, modelfile
+from edgesdk.converted import Converted
 from edgesdk.errors import DataError
 from edgesdk.photos.data import (
     draw_evenly,
     load_images,
+    name_classes,
     read_dataset,
     split_dataset,
     split_for_conversion,
 )
 from edgesdk.preprocess import ImageInput
+from edgesdk_device.accuracy import judge
+from edgesdk_device.classifier import Model
 
 SMALL = ImageInput(height=32, width=32)
 
@@ -54,6 +62,15 @@ def test_equal_files_never_land_in_two_splits(tmp_path: Path) -> None:
     assert all(len(found) == 1 for found in splits.values())
 
 
+@pytest.mark.parametrize("copied", range(3))
+def test_a_photo_that_is_most_of_a_class_leaves_some_for_each_split(copied: int, tmp_path: Path) -> None:
+    write_photos(tmp_path / "set", 3)
+    for index in range(40):
+        shutil.copy(tmp_path / "set" / "red" / f"{copied:02d}.png", tmp_path / "set" / "red" / f"copy{index}.png")
+    found = {(photo.label, photo.split) for photo in split_dataset(read_dataset(tmp_path / "set")).photos}
+    assert found == {(label, split) for label in range(3) for split in ("train", "val", "test")}
+
+
 def test_split_folders_stay_and_a_missing_one_comes_from_train(tmp_path: Path) -> None:
     write_photos(tmp_path / "train", 10)
     write_photos(tmp_path / "test", 3)
@@ -74,6 +91,25 @@ def test_labels_csv_with_more_classes_than_photos(tmp_path: Path) -> None:
     assert dataset.classes == tuple(f"thing {i}" for i in range(6))
     calibration, test = split_for_conversion(dataset, 100)
     assert (len(calibration), len(test)) == (2, 2)
+
+
+def test_two_classes_of_one_name_stay_two(int8_file: Converted, photos: Path, tmp_path: Path) -> None:
+    """As ImageNet's crane, the bird, and crane, the machine."""
+    cranes = ("crane", "green", "crane")
+    (tmp_path / "images").mkdir()
+    rows = []
+    for index, name in enumerate(("blue", "green", "red")):
+        for photo in sorted((photos / name).iterdir()):
+            shutil.copy(photo, tmp_path / "images" / f"{name}{photo.name}")
+            rows.append({"file": f"{name}{photo.name}", "class_index": index, "label": cranes[index]})
+    _write_csv(tmp_path / "labels.csv", rows)
+    dataset = read_dataset(tmp_path)
+    assert name_classes(dataset, cranes) == dataset
+    assert [photo.label for photo in name_classes(dataset, ("x", *cranes)).photos[::40]] == [1, 2, 3]
+    named = replace(int8_file.contract, output=replace(int8_file.contract.output, labels=cranes))
+    modelfile.write(tmp_path / "m.tflite", modelfile.read(int8_file.path).content, named)
+    with Model(tmp_path / "m.tflite", backend="litert", threads=1, trust=True) as model:
+        assert judge(model, str(tmp_path)).top1 > 0.9
 
 
 @pytest.mark.parametrize(
@@ -121,6 +157,13 @@ def test_wrong_folders_are_named(tmp_path: Path) -> None:
     (tmp_path / "one" / "only" / "a.png").touch()
     with pytest.raises(DataError, match="1 class folder,"):
         read_dataset(tmp_path / "one")
+
+
+def test_a_class_whose_name_is_no_text_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_photos(tmp_path / "set", 3)
+    os.rename(tmp_path / "set" / "red", os.fsencode(tmp_path / "set") + b"/caf\xe9")  # noqa: PTH104 - no text
+    assert cli.main(["train", str(tmp_path / "set")]) == 1
+    assert r"has a class 'caf\udce9', which is no plain text: rename it" in capsys.readouterr().err
 
 
 def test_too_few_photos_are_named(tmp_path: Path) -> None:

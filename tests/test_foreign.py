@@ -16,6 +16,7 @@ import edgesdk
 from conftest import write_photos
 from edgesdk import cli, modelfile
 from edgesdk.errors import ConversionError, DataError, GateError, ModelFileError
+from edgesdk.flatbuffer import pack_model, unpack_model
 from edgesdk.preprocess import to_tensor, value_table
 from edgesdk_convert.foreign import read_foreign
 from edgesdk_convert.gate import file_outputs
@@ -87,6 +88,25 @@ class Reader(tf.Module):
 
 reader = Reader()
 tf.saved_model.save(reader, "reader", signatures=reader.__call__)
+
+class Opener(tf.saved_model.experimental.TrackableResource):  # TensorFlow runs this when the model is loaded
+    def _create_resource(self):
+        return tf.raw_ops.MutableHashTableV2(key_dtype=tf.int64, value_dtype=tf.int64)
+
+    def _initialize(self):
+        tf.print("was here", output_stream="file://" + os.getcwd() + "/printed")
+
+class Printer(tf.Module):
+    def __init__(self):
+        self.opener = Opener()
+        self.opener.resource_handle
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 40, 32, 3), tf.float32)])
+    def __call__(self, image):
+        return {"answer": tf.reduce_mean(image, (1, 2))}
+
+printer = Printer()
+tf.saved_model.save(printer, "printer", signatures=printer.__call__)
 np.savez("answers.npz", **answers)
 """
 
@@ -296,6 +316,9 @@ def test_code_runs_only_with_trust(made: Path, tmp_path: Path) -> None:
     assert edgesdk.convert(tmp_path / "lambda.h5", trust=True, out=out).contract.output.kind == "latent"
     with pytest.raises(ModelFileError, match="holds the operation ReadFile, which touches files"):
         edgesdk.convert(made / "reader", out=out)
+    with pytest.raises(ModelFileError, match="holds the operation PrintV2, which touches files"):
+        edgesdk.convert(made / "printer", out=out)
+    assert not (made / "printed").exists()
 
 
 def test_configs_that_call_what_is_not_keras(tmp_path: Path) -> None:
@@ -324,6 +347,9 @@ REFUSED = {
     "cut.tflite": "damaged",
     "garbage.h5": "is damaged",
     "garbage": "saved_model.pb is damaged",
+    "odd.tflite": "odd.tflite is damaged (ValueError",
+    "output.tflite": "output.tflite is damaged (IndexError",
+    "layers.keras": "layers.keras cannot be read",
     "other.zip": "is no Keras file, it holds no config.json",
     "weights.h5": "holds weights without a network",
     "text.keras": "is no model that can be converted",
@@ -342,6 +368,17 @@ def damaged(made: Path, legacy: tuple[Path, Any]) -> Path:
     (made / "garbage" / "saved_model.pb").write_bytes(b"\xff\x01 no protocol buffer")
     with zipfile.ZipFile(made / "other.zip", "w") as archive:
         archive.writestr("data.pkl", "weights")
+    with zipfile.ZipFile(made / "layers.keras", "w") as archive:
+        archive.writestr("metadata.json", '{"keras_version": "3.0"}')
+        archive.writestr("config.json", '{"class_name": "Sequential", "config": {"layers": [{"class_name": 3}]}}')
+        archive.writestr("model.weights.h5", b"")
+    whole = (made / "any_batch.tflite").read_bytes()
+    odd, output = unpack_model(whole), unpack_model(whole)
+    weights = max((item for item in odd.buffers if item.data is not None), key=lambda item: len(item.data))
+    weights.data = weights.data[:-1]
+    output.subgraphs[0].outputs = [999]
+    (made / "odd.tflite").write_bytes(pack_model(odd))
+    (made / "output.tflite").write_bytes(pack_model(output))
     legacy[1].save_weights(made / "weights.h5")
     (made / "text.keras").write_text("this is no model")
     return made

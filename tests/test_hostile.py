@@ -21,12 +21,14 @@ from edgesdk import cli, modelfile
 from edgesdk.contract import Contract, Golden, blocks_frame, from_json
 from edgesdk.converted import Converted
 from edgesdk.errors import AppFileError, BackendError, DataError, MeasurementError, ModelFileError, RunError
+from edgesdk.flatbuffer import pack_model, unpack_model
 from edgesdk.photos import archives
 from edgesdk.photos.data import name_classes, read_dataset, read_labels
 from edgesdk.preprocess import ImageInput, decode_photo, read_photo
 from edgesdk.reports import benchlog
 from edgesdk.runfolder import read_run
 from edgesdk_convert.foreign import find_kind
+from edgesdk_convert.inspect import read_graph
 from edgesdk_device.app import read_app
 from edgesdk_device.cameras.jpeg import decode_jpeg
 from edgesdk_device.cameras.live import CorruptFrameError
@@ -113,6 +115,9 @@ def changed(contract: Contract, **change: Any) -> str:
         ({"input": {"height": 4096, "width": 4096, "channels": 10**9, "color": "latent"}}, "64 million values"),
         ({"input": {"height": 9, "width": 9, "color": "x" * 70_000}}, "expected one of"),
         ({"tolerance": {"x" * 70_000: "much"}}, "contract.tolerance.x"),
+        ({"name": "\x1b]0;owned\x07"}, "holds characters that no text has"),
+        ({"name": "\x9b2J"}, "holds characters that no text has"),
+        ({"versions": {"half \ud800": "1"}}, "holds characters that no text has"),
     ],
 )
 def test_contracts_that_would_take_time_memory_or_the_terminal(
@@ -121,6 +126,16 @@ def test_contracts_that_would_take_time_memory_or_the_terminal(
     with pytest.raises(ModelFileError, match=found) as caught:
         from_json(changed(int8_file.contract, **change))
     assert len(str(caught.value)) < 600
+
+
+def test_names_do_not_move_the_terminals_cursor(int8_file: Converted) -> None:
+    assert from_json(changed(int8_file.contract, name="\U0001f600 two\tparts")).name == "\U0001f600 two\tparts"
+    tree = unpack_model(modelfile.read(int8_file.path).content)
+    graph = tree.subgraphs[0]
+    graph.tensors[int(graph.operators[0].outputs[0])].name = b"\x1b[2J"
+    tree.operatorCodes[graph.operators[1].opcodeIndex].customCode = b"\x1b]0;"
+    first, second, *_ = read_graph(pack_model(tree)).ops
+    assert (first.tensor, second.name) == ("?[2J", "CUSTOM ?]0;")
 
 
 def test_golden_outputs_that_are_none(int8_file: Converted, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,12 +168,24 @@ def test_settings_that_are_too_deep_too_large_or_too_long(tmp_path: Path) -> Non
 
 
 def test_records_that_are_no_records(tmp_path: Path) -> None:
-    (tmp_path / "b.log").write_text(
-        "Inference timings in us: Init: 1e, First inference: 2, Warmup (avg): 2, Inference (avg): 2\n"
+    log = (
+        "Inference timings in us: Init: 1, First inference: 2, Warmup (avg): 2, Inference (avg): 2\n"
         "count=5 first=1 min=1 max=2 avg=1 std=0\n"
     )
-    with pytest.raises(MeasurementError, match="holds no timings"):
-        benchlog.read_log(tmp_path / "b.log")
+    (tmp_path / "b.log").write_text(log)
+    assert benchlog.read_log(tmp_path / "b.log").n == 5
+    for changed in (
+        log.replace("Init: 1", "Init: 1e"),
+        log.replace("First inference: 2", "First inference: 1e999"),
+        log.replace("count=5", "count=" + "5" * 5000),
+        log + "Replacing 1 out of " + "5" * 5000 + " node(s) with delegate",
+        log + "Summary by node type\n\n CONV_2D\t 3\t 1.2.3\t 50 %\t 1\n",
+    ):
+        (tmp_path / "b.log").write_text(changed)
+        with pytest.raises(MeasurementError, match="holds no timings"):
+            benchlog.read_log(tmp_path / "b.log")
+    (tmp_path / "b.log").write_text(log + "Num threads: [" + "5" * 5000 + "]")
+    assert benchlog.read_log(tmp_path / "b.log").threads == 1
     with (tmp_path / "run.json").open("wb") as file:
         file.truncate(2**34)
     with pytest.raises(RunError, match="larger than 16 MiB"):

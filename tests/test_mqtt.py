@@ -183,6 +183,21 @@ def test_a_wrong_password_is_one_sentence_without_it(
     publisher.close()
 
 
+def test_an_event_that_is_just_being_sent_does_not_leave_the_full_spool() -> None:
+    publisher = Publisher(AppSettings(mqtt="mqtt://127.0.0.1:9"), model="pets")
+    for number in range(SPOOL):
+        publisher.tell(an_event(number))
+    first = publisher._spool[0]
+    with publisher._flushing:  # as while it is sent, by the client's thread
+        telling = threading.Thread(target=publisher.tell, args=(an_event(SPOOL),))
+        telling.start()
+        telling.join(0.3)
+        assert publisher._spool[0] == first
+    telling.join()
+    assert (len(publisher._spool), publisher.lost) == (SPOOL, 1)
+    publisher.close()
+
+
 def test_closing_does_not_wait_for_a_broker_that_is_not_there() -> None:
     publisher = Publisher(AppSettings(mqtt="mqtt://127.0.0.1:9"), model="pets")
     time.sleep(0.3)

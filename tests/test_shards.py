@@ -73,6 +73,38 @@ def test_late_pixels_are_the_pixels(mixed: Path) -> None:
     np.testing.assert_array_equal(late.pixels[order], once.pixels[order])
     np.testing.assert_array_equal(late.pixels[5:9], once.pixels[5:9])
     np.testing.assert_array_equal(np.asarray(late.pixels), once.pixels)
+    np.testing.assert_array_equal(late.pixels[-1], once.pixels[-1])
+    np.testing.assert_array_equal(np.stack(list(late.pixels)), once.pixels)
+
+
+def test_a_last_layer_learns_from_late_pixels_what_it_learns_from_pixels(mixed: Path) -> None:
+    import tf_keras as keras
+
+    from edgesdk_train.models import build_model
+    from edgesdk_train.transfer import train_head
+
+    photos = split_dataset(read_dataset(mixed)).photos
+    found = []
+    for late in (False, True):
+        train, val = (
+            load_images([photo for photo in photos if photo.split == split], input_of(SPEC), late=late)
+            for split in ("train", "val")
+        )
+        keras.utils.set_random_seed(0)
+        found.append(train_head(build_model(SPEC), train, val, input_of(SPEC), seed=0, flip=True, epochs=2))
+    assert found[0] == found[1]
+
+
+def test_converting_where_memory_is_small_is_converting(
+    mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "c.run"
+    verbs.train(mixed, arch="convnet", width=0.2, res=32, epochs=2, batch=16, out=run)
+    one = verbs.convert(run, prune=0.5, out=tmp_path / "one.tflite")
+    monkeypatch.setattr(latepixels, "memory_bytes", lambda: 1)
+    other = verbs.convert(run, prune=0.5, out=tmp_path / "other.tflite")
+    assert one.contract == other.contract
+    assert len(list(run.glob("prune-0.5-*"))) == 1  # what was learned is found again
 
 
 def test_a_rerun_keeps_what_is_whole_and_mends_the_rest(mixed: Path, packed: Packed, tmp_path: Path) -> None:

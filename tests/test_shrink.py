@@ -15,7 +15,7 @@ from edgesdk_train import shrink as s
 from edgesdk_train.cut import cut, multiply_adds, trace_channels
 from edgesdk_train.judge import evaluator
 from edgesdk_train.narrow import wider_spec
-from edgesdk_train.reconstruct import measure_readers, refit, removal_steps
+from edgesdk_train.reconstruct import _looker, _reading_layers, measure_readers, refit, removal_steps
 from edgesdk_train.weights import read_weights
 
 
@@ -26,6 +26,18 @@ def parts(photos: Path, run_folder: Path) -> dict[str, Images]:
         split: load_images([photo for photo in dataset.photos if photo.split == split], run.input)
         for split in ("train", "val", "test")
     }
+
+
+def test_a_position_drawn_at_the_very_end_is_the_last(network: Any) -> None:
+    """A float32 of [0, 1) is 1 now and then: with seed 479 one of ten thousand was."""
+    import tensorflow as tf
+
+    channels = trace_channels(network)
+    look = _looker(network, _reading_layers(network, channels))
+    values, signs = tf.random.stateless_normal((2, *network.input_shape[1:]), (0, 0)), tf.ones((2, 3))
+    ends = [look(values, signs, tf.fill((2, 1), place)) for place in (1.0, 0.99999)]
+    for one, other in zip(*ends, strict=True):
+        np.testing.assert_array_equal(one[1], other[1])
 
 
 @pytest.fixture

@@ -84,6 +84,9 @@ def test_depths_and_number_of_photos_decide_the_case() -> None:
     assert case(few, 0.5, 0.9, 0.8).transfer == "slice"
     assert case(few, 0.5, 0.9, 0.8).cut == "l1"
     assert case(few, 0.5, 0.805, 0.8).transfer == "head"  # less than a point is chance
+    assert case(few, 0.8).transfer == "head"
+    with pytest.raises(ValueError, match="the network has no layer to cut after"):
+        cases.decide((cases.Depth(layer="features", separability=0.8),), few, asked="slice")
     assert case(many, 0.5, 0.7, 0.8).transfer == "finetune"
     unlike = case(many, 0.5, 0.9, 0.8)
     assert unlike.transfer == "finetune"

@@ -117,6 +117,16 @@ def test_nan_and_links_are_refused(keras_file: Path, tmp_path: Path) -> None:
         w.read_weights(path)
 
 
+def test_weights_that_say_to_be_more_than_the_file_take_no_memory(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file.attrs["layer_names"] = [b"conv"]
+        group = file.create_group("conv")
+        group.attrs["weight_names"] = [b"kernel"]
+        group.create_dataset("kernel", shape=(2**33,), dtype="f4", chunks=(2**20,), compression="gzip")
+    with pytest.raises(WeightsError, match="with conv it has over 1 GiB of weights"):
+        w.read_weights(tmp_path / "w.h5")
+
+
 def test_a_file_cut_short_is_refused(keras_file: Path, tmp_path: Path) -> None:
     (tmp_path / "short.h5").write_bytes(keras_file.read_bytes()[:20_000])
     with pytest.raises(WeightsError, match=r"short\.h5"):

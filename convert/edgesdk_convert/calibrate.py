@@ -15,7 +15,7 @@ FEWEST = 8  # photos; fewer say nothing of a channel's mean and range
 FAINTEST = 8  # bytes between the darkest and the brightest value of all photos
 CLIPPED_PERCENT = 0.01  # of a tensor's values beyond each end of a clipped range
 CLIP_IMAGES = 32
-VALUES_A_TENSOR = 4096  # of each image: enough for the percentile, little enough for memory
+VALUES_A_TENSOR = 4096  # of each image, at random: enough for the percentile, little enough for memory
 
 
 def check_photos(photos: Pixels) -> None:
@@ -86,13 +86,16 @@ def clip_ranges(calibrated: bytes, photos: Pixels, image_input: ImageInput) -> b
         )
         interpreter.allocate_tensors()
     values: dict[int, list[np.ndarray]] = {index: [] for index in ranged}  # type: ignore[type-arg]
+    rng = np.random.default_rng(0)
     table = value_table(image_input, np.float32, 0.0, 0)
     for photo in photos[:CLIP_IMAGES]:
         interpreter.set_tensor(int(graph.inputs[0]), to_tensor(photo, table)[None])
         interpreter.invoke()
         for index in ranged:
             flat = interpreter.get_tensor(index).reshape(-1)
-            values[index].append(flat[:: max(1, flat.size // VALUES_A_TENSOR)])
+            # Every so manieth value would be one channel's, where the channels divide the step.
+            few = flat.size <= VALUES_A_TENSOR
+            values[index].append(flat if few else flat[rng.integers(flat.size, size=VALUES_A_TENSOR)])
     for index in ranged:
         low, high = np.percentile(np.concatenate(values[index]), (CLIPPED_PERCENT, 100 - CLIPPED_PERCENT))
         quantization = graph.tensors[index].quantization

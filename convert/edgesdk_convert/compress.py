@@ -67,7 +67,7 @@ def compress(
         from edgesdk_train.shrink import shrink
 
         taught = lesson()
-        folder = lesson_folder(f"shrink {recipe.shrink:g}", model, taught)
+        folder = lesson_folder(f"shrink {recipe.shrink:g}", model, image_input, taught)
         shrunk = shrink(
             model,
             recipe.shrink,

@@ -69,10 +69,10 @@ def gather_evidence(
         )
 
     def more() -> Pixels:
-        return load_images(draw_evenly(by_split["train"], MORE_CALIBRATION_PHOTOS), image_input).pixels
+        return np.asarray(load_images(draw_evenly(by_split["train"], MORE_CALIBRATION_PHOTOS), image_input).pixels)
 
     return Evidence(
-        calibration=seen.pixels,
+        calibration=np.asarray(seen.pixels),  # few enough for any memory
         more_calibration=more if len(by_split["train"]) > CALIBRATION_PHOTOS else None,
         test=judged.pixels,
         truth=judged.labels if labelled else None,

@@ -21,6 +21,7 @@ from edgesdk_train.stage import Stage
 from edgesdk_train.transfer import freeze_batchnorm
 
 LEARNED_FILE = "learned.npz"
+HASHED_TOGETHER = 64  # photos
 
 
 def copied(model: Any, weights: Any = None) -> Any:
@@ -74,7 +75,7 @@ def finetune(
     """
     freeze_batchnorm(model)
     how = stage(name, lesson, epochs=epochs, rate=rate)
-    folder = lesson_folder(name, parent, lesson, how)
+    folder = lesson_folder(name, parent, image_input, lesson, how)
     kept = folder / LEARNED_FILE
     if kept.is_file():
         try:
@@ -115,9 +116,12 @@ def stage(name: str, lesson: Lesson, *, epochs: int, rate: float) -> Stage:
     )
 
 
-def lesson_folder(name: str, parent: Any, lesson: Lesson, how: Stage | None = None) -> Path:
+def lesson_folder(name: str, parent: Any, image_input: ImageInput, lesson: Lesson, how: Stage | None = None) -> Path:
     """Where a step's learning is kept: another network, other photos or settings have another folder."""
-    digest = hashlib.sha256(repr((how, lesson.seed, lesson.batch, lesson.flip)).encode())
-    for array in (*parent.get_weights(), lesson.train.labels, lesson.train.pixels):
+    digest = hashlib.sha256(repr((how, image_input, lesson.seed, lesson.batch, lesson.flip)).encode())
+    for array in (*parent.get_weights(), lesson.train.labels, lesson.val.labels):
         digest.update(array.tobytes())
+    for pixels in (lesson.train.pixels, lesson.val.pixels):
+        for start in range(0, len(pixels), HASHED_TOGETHER):  # all at once may be more than memory holds
+            digest.update(pixels[start : start + HASHED_TOGETHER].tobytes())
     return lesson.folder / f"{name.replace(' ', '-')}-{digest.hexdigest()[:12]}"

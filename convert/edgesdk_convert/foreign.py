@@ -248,13 +248,10 @@ def _from_legacy(
 def _from_worker(
     path: Path, kind: Kind, values: str | None, res: int | None, resize: Resize, trust: bool, *, quiet: bool
 ) -> tuple[Network, ImageInput]:
-    scaled, config = False, None
-    if kind == "keras3":
-        config = _network_config(path, trust)
-        scaled = _begins_scaled(config)
-        read = run_job(FreezeKeras3(path=path.resolve(), res=res, trust=trust))
-    else:
-        read = run_job(FreezeSavedModel(path=path.resolve(), res=res, trust=trust))
+    config = _network_config(path, trust) if kind == "keras3" else None
+    reads = FreezeKeras3 if kind == "keras3" else FreezeSavedModel
+    read = run_job(reads(path=path.resolve(), res=res, trust=trust))
+    scaled = config is not None and _begins_scaled(config)  # which Keras has read by now: it is whole
     image_input = _fed(read.graph.shape, values, scaled, resize, quiet=quiet)
     network = Network(
         float_file=run_job(FromGraph(graph=read.graph)),
@@ -287,9 +284,34 @@ def _rebuilt(
 
 def _float_tflite(path: Path, content: bytes, res: int | None, trust: bool) -> tuple[bytes, tuple[int, ...], int]:
     """A float .tflite with a batch of 1, its image's (height, width, channels), and how many numbers it holds."""
+    check_operations(read_graph(content))
+    try:
+        tree, shape, parameters = _look_through(path, content, res)
+    except (IndexError, KeyError, TypeError, ValueError) as error:  # what no operation uses may be anything
+        raise ModelFileError(f"{path} is damaged ({type(error).__name__}: {error}): save it again") from error
+    tensors = tree.subgraphs[0].tensors
+    if all(tensor.shapeSignature is None for tensor in tensors):
+        if not trust:
+            run_first(content, path, first_backend())
+        return content, shape, parameters
+    for tensor in tensors:
+        if tensor.shapeSignature is not None:
+            tensor.shape = [1 if int(side) == -1 else int(side) for side in tensor.shapeSignature]
+            tensor.shapeSignature = None
+    fixed = pack_model(tree)
+    try:
+        open_backend(fixed).close() if trust else run_first(fixed, path, first_backend())
+    except BackendError as error:
+        raise ConversionError(
+            f"{path} has a batch of any size that cannot be fixed to 1 ({error}): export it with a batch of 1"
+        ) from error
+    return fixed, shape, parameters
+
+
+def _look_through(path: Path, content: bytes, res: int | None) -> tuple[Any, tuple[int, ...], int]:
+    """(the tree, the image's shape, how many numbers it holds), where it is a float network of one image."""
     from ai_edge_litert import schema_py_generated as schema
 
-    check_operations(read_graph(content))  # it also finds a damaged graph
     tree = unpack_model(content)
     graph = tree.subgraphs[0]
     types = {value: name.lower() for name, value in vars(schema.TensorType).items() if isinstance(value, int)}
@@ -315,20 +337,4 @@ def _float_tflite(path: Path, content: bytes, res: int | None, trust: bool) -> t
         if tensor.type == schema.TensorType.FLOAT32 and tree.buffers[tensor.buffer].data is not None
     ]
     check_finite(path, arrays)
-    parameters = sum(array.size for _, array in arrays)
-    if all(tensor.shapeSignature is None for tensor in graph.tensors):
-        if not trust:
-            run_first(content, path, first_backend())
-        return content, shape, parameters
-    for tensor in graph.tensors:
-        if tensor.shapeSignature is not None:
-            tensor.shape = [1 if int(side) == -1 else int(side) for side in tensor.shapeSignature]
-            tensor.shapeSignature = None
-    fixed = pack_model(tree)
-    try:
-        open_backend(fixed).close() if trust else run_first(fixed, path, first_backend())
-    except BackendError as error:
-        raise ConversionError(
-            f"{path} has a batch of any size that cannot be fixed to 1 ({error}): export it with a batch of 1"
-        ) from error
-    return fixed, shape, parameters
+    return tree, shape, sum(array.size for _, array in arrays)

@@ -18,7 +18,7 @@ from edgesdk_convert.network import Network, Outputs
 from edgesdk_device.backends import Backend, open_backend
 
 THREADS = 2
-MOST_DB = 200.0  # what stands for equal
+MOST_DB = 200.0  # what stands for equal; less this for noise alone
 SNR_IMAGES = 64
 
 
@@ -123,17 +123,22 @@ class Judge:
 
 
 def signal_to_noise_db(wanted: Outputs, given: Outputs, *, any_mean: bool = True) -> float:
-    """Power of the network's outputs over that of a file's difference from them; 200 where they are equal.
+    """Power of the network's outputs over that of a file's difference from them: 200 where they are equal, -200 where
+    the file answers no numbers or the network always the same.
 
     Args:
         wanted, given: float32 [n, outputs], of the same images, without labels.
         any_mean: each image's mean is taken off first: a softmax does not see it.
     """
+    if not np.isfinite(given).all():
+        return -MOST_DB
     if any_mean:
         wanted, given = (outputs - outputs.mean(1, keepdims=True) for outputs in (wanted, given))
-    noise = float(np.square(given - wanted).mean())
-    signal = float(np.square(wanted).mean())
-    return min(MOST_DB, 10 * math.log10(signal / noise)) if noise and signal else MOST_DB
+    noise = float(np.square(given - wanted, dtype=np.float64).mean())
+    signal = float(np.square(wanted, dtype=np.float64).mean())
+    if not noise:
+        return MOST_DB
+    return float(np.clip(10 * math.log10(signal / noise), -MOST_DB, MOST_DB)) if signal else -MOST_DB
 
 
 def file_outputs(file: bytes, pixels: Pixels, image_input: ImageInput, *, quiet: bool = True) -> Outputs:

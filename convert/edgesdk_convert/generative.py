@@ -6,7 +6,7 @@ import numpy as np
 
 from edgesdk.contract import Output
 from edgesdk.converted import Converted
-from edgesdk.generation import Generated, code_input
+from edgesdk.generation import CODE_MEAN, CODE_STD, Generated, code_input
 from edgesdk.photos.data import Dataset, split_dataset
 from edgesdk.preprocess import Pixels
 from edgesdk.recipe import Recipe
@@ -65,5 +65,5 @@ def convert_part(
 def draw_code_bytes(seed: int, n: int, latent: int) -> Pixels:
     """Codes from a unit Gaussian as a decoder's bytes, uint8 [n, 1, 1, latent]."""
     drawn = np.random.default_rng([seed, 2]).standard_normal((n, 1, 1, latent))
-    codes: Pixels = np.clip(np.rint(drawn * 32 + 128), 0, 255).astype(np.uint8)
+    codes: Pixels = np.clip(np.rint(drawn * CODE_STD + CODE_MEAN), 0, 255).astype(np.uint8)
     return codes

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgesdk.contract import UNPRINTABLE
 from edgesdk.errors import ModelFileError
 
 CUSTOM = "CUSTOM "  # before the name of an operation that is not built in
@@ -111,7 +112,7 @@ def read_graph(content: bytes) -> Graph:
         for operator in graph.operators:
             code = model.operatorCodes[operator.opcodeIndex]
             builtin = max(code.builtinCode, code.deprecatedBuiltinCode)
-            name = _op_names()[builtin] if code.customCode is None else CUSTOM + code.customCode.decode()
+            name = _op_names()[builtin] if code.customCode is None else CUSTOM + _plain(code.customCode)
             ops.append(_read_op(name, code.version, operator, graph.tensors, model.buffers))
     except (ValueError, IndexError, TypeError, KeyError, AttributeError, MemoryError, OverflowError) as error:
         raise ModelFileError(f"the model's graph cannot be read ({type(error).__name__}: {error})") from error
@@ -138,22 +139,28 @@ def _read_op(name: str, version: int, operator: Any, tensors: list[Any], buffers
     shapes = [tuple(int(n) for n in tensors[i].shape) if i >= 0 else () for i in operator.inputs]
     output = tuple(int(n) for n in tensors[operator.outputs[0]].shape)
     given = [tensors[i] for i in operator.inputs if i >= 0]
-    constants = [_constant(tensor, buffers) for tensor in given if buffers[tensor.buffer].data is not None]
+    held = [tensor for tensor in given if buffers[tensor.buffer].data is not None]
+    constants = [_constant(tensor, buffers) for tensor in held]
     computed = [tensor for tensor in given if buffers[tensor.buffer].data is None]
     computed += [tensors[i] for i in operator.outputs]
-    typed = [tensor for tensor in given if buffers[tensor.buffer].data is not None and len(tensor.shape) > 1]
+    typed = [tensor for tensor in held if len(tensor.shape) > 1]
     return Op(
         name=name,
         version=int(version),
         activations=tuple(_type_names()[tensor.type] for tensor in computed),
-        tensor=(tensors[operator.outputs[0]].name or b"").decode(errors="replace"),
+        tensor=_plain(tensors[operator.outputs[0]].name),
         precision=_type_names()[(typed or [tensors[operator.outputs[0]]])[0].type],
         output=output,
         macs=_count_macs(name, shapes, output),
         weight_bytes=sum(array.nbytes for array in constants),
         weights=sum(array.size for array in constants),
-        zeros=sum(array.size - int(np.count_nonzero(array)) for array in constants),
+        zeros=sum(_count_zeros(tensor, array) for tensor, array in zip(held, constants, strict=True)),
     )
+
+
+def _plain(name: bytes | None) -> str:
+    """A name that a terminal can show."""
+    return UNPRINTABLE.sub("?", (name or b"").decode(errors="replace"))
 
 
 def _constant(tensor: Any, buffers: list[Any]) -> npt.NDArray[Any]:
@@ -162,7 +169,16 @@ def _constant(tensor: Any, buffers: list[Any]) -> npt.NDArray[Any]:
     per_item = len(data) // max(1, size)
     if per_item * size != len(data) or per_item not in (1, 2, 4, 8):
         return data
-    return data.view(f"i{per_item}")
+    floats = {"float16": "f2", "float32": "f4", "float64": "f8"}  # of which -0.0 is a zero, too
+    kind = np.dtype(floats.get(_type_names()[tensor.type], f"u{per_item}"))
+    return data.view(kind if kind.itemsize == per_item else f"u{per_item}")
+
+
+def _count_zeros(tensor: Any, values: npt.NDArray[Any]) -> int:
+    """How many values stand for 0, which those of old uint8 files do at their zero point."""
+    points = None if tensor.quantization is None else tensor.quantization.zeroPoint
+    point = 0 if points is None or len(points) != 1 else int(points[0])
+    return int(np.count_nonzero(values == (point % 256 if values.itemsize == 1 else 0)))
 
 
 def _count_macs(name: str, shapes: list[tuple[int, ...]], output: tuple[int, ...]) -> int:

@@ -75,18 +75,18 @@ def drop_weights(model: Any, share: float, photos: Pixels, image_input: ImageInp
         else:  # it reads what no photo was measured for: the image, or more rows than fit
             kernel = layer.get_weights()[0]
             keep = np.abs(kernel) > np.quantile(np.abs(kernel), share)
-            layer.set_weights([kernel * keep, *layer.get_weights()[1:]])
+            layer.set_weights([np.where(keep, kernel, 0), *layer.get_weights()[1:]])
     return copy
 
 
 def _zero_keeper(model: Any) -> Callable[[], None]:
     """A function that makes zero again what is zero now."""
     kernels = [layer.kernel for layer in model.layers if prunable(layer)]
-    masks = [tf.cast(kernel != 0, tf.float32) for kernel in kernels]
+    masks = [kernel != 0 for kernel in kernels]
 
     def keep() -> None:
         for kernel, mask in zip(kernels, masks, strict=True):
-            kernel.assign(kernel * mask)
+            kernel.assign(tf.where(mask, kernel, 0.0))  # times the mask, half of them would be -0.0, which packs badly
 
     return keep
 

@@ -53,8 +53,8 @@ def prove_runtimes(final: bytes, contract: Contract, *, quiet: bool = True) -> t
         ConversionError: if LiteRT, the runtime of every platform, does not give the golden outputs.
     """
     names = installed_backends()
-    warm_runtimes()
     with _lock, tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(len(names)) as beside:
+        _start_missing()  # another thread's failed proof may have closed some meanwhile
         path = Path(folder) / "model.tflite"
         digest = modelfile.write(path, final, contract).sha256
         ran = tuple(beside.map(lambda name: _run(path, name), names))
@@ -70,9 +70,13 @@ def prove_runtimes(final: bytes, contract: Contract, *, quiet: bool = True) -> t
 def warm_runtimes() -> None:
     """Start the processes that `prove_runtimes` asks, where there are none; their start goes on beside the caller."""
     with _lock:
-        for name in installed_backends():
-            if name not in _provers:
-                _provers[name] = replayer(f"{name} {_version(name)}".strip())
+        _start_missing()
+
+
+def _start_missing() -> None:
+    for name in installed_backends():
+        if name not in _provers:
+            _provers[name] = replayer(f"{name} {_version(name)}".strip())
 
 
 @atexit.register

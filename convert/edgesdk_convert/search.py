@@ -1,4 +1,4 @@
-"""From a float network to the first file that passes the gate, each step costlier than the one before.
+"""From a float network to a file that passes the gate, each step costlier than the one before.
 
 int8 on the photos' ranges; if that fails the gate, more photos and clipped ranges; if it fails or is not faithful,
 equalized channels and corrected biases; then, only for a gate that still fails: float32 for the few operations that
@@ -74,7 +74,7 @@ class Search:
     trials: list[Trial] = field(default_factory=list)
 
     def find(self) -> Trial:
-        """The first file that passes, or the best one where none does."""
+        """The best file of those that pass, or of all where none does."""
         steps = self._quantized() if self.recipe.precision == "int8" else self._direct(self.recipe.precision)
         for trial in steps:
             self.trials.append(trial)

@@ -7,10 +7,11 @@ from typing import Any
 
 from edgesdk.errors import ModelFileError
 
-#: Operations that read or write files, open sockets or call Python.
+#: Operations that read or write files, open sockets or call Python. PrintV2 appends to a file that it names.
 TOUCHING = re.compile(
-    "(Read|Write|Append)File|MatchingFiles|.*PyFunc.*|.*Reader(V2)?|.*(TextFile|Dataset|Summary|Filesystem).*|Save.*"
-    "|Restore.*|MergeV2Checkpoints|Debug.*|Rpc.*|RemoteCall"
+    "(Read|Write|Append)File|MatchingFiles|.*PyFunc.*|.*Reader(V2)?|.*(TextFile|Dataset|Summary|File[Ss]ystem).*|Save.*"
+    "|Restore.*|MergeV2Checkpoints|Debug.*|Rpc.*|RemoteCall|PrintV2|ImmutableConst|LoadAndRemapMatrix"
+    "|GenerateVocabRemapping|(De|En)codeProto.*"
 )
 #: Those of them that every SavedModel holds to load its weights; they may stand where the caller says the file's name.
 CHECKPOINT = re.compile("SaveV2|RestoreV2|MergeV2Checkpoints")

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from edgesdk.errors import DataError
 from edgesdk.measurement import Confusion, Judged
-from edgesdk.photos.data import Dataset, Images, load_images, read_dataset, split_dataset
+from edgesdk.photos.data import Dataset, Images, load_images, places_of, read_dataset, split_dataset
 from edgesdk.preprocess import ImageInput, Pixels
 from edgesdk.stats import wilson_interval
 from edgesdk_device.classifier import Model
@@ -41,7 +41,7 @@ def judge(model: Model, data: str) -> Judged:
         outputs = np.exp(outputs - outputs.max(1, keepdims=True))
         outputs /= outputs.sum(1, keepdims=True)
     labels = model.contract.output.labels
-    known = [labels.index(name) for name in dataset.classes]
+    known = places_of(dataset.classes, labels)
     return judge_outputs(
         outputs,
         np.array([known[index] for index in images.labels], np.int64),

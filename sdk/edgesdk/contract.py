@@ -8,8 +8,10 @@ import base64
 import hashlib
 import json
 import math
+import re
 import types
 import typing
+from collections.abc import Iterator
 from dataclasses import MISSING, asdict, field, fields, is_dataclass
 from typing import Any, Literal, TypeVar
 
@@ -26,6 +28,10 @@ from edgesdk.spec import ModelSpec
 FORMAT = 1
 LARGEST_JSON_BYTES = 16 * 2**20
 MOST_VALUES, MOST_OBJECTS = 2**20, 2**12  # in one list
+
+#: What moves a terminal's cursor or breaks whoever prints it; a tab or a new line does neither.
+UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_PERHAPS_UNPRINTABLE = re.compile(r"\\u(?:00[0189]|007f|d[89a-f])|[\x7f-\x9f]", re.IGNORECASE)  # as JSON writes it
 
 T = TypeVar("T")
 Fraction = float  # a name of its own, because a field below is called float
@@ -244,9 +250,12 @@ def from_json(text: str | bytes) -> Contract:
     if len(text) > LARGEST_JSON_BYTES:
         raise ModelFileError(f"the contract is larger than {LARGEST_JSON_BYTES >> 20} MiB: the file is damaged")
     try:
+        text = text if isinstance(text, str) else text.decode()
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ModelFileError("the contract in the file is not JSON: the file is damaged") from error
+    if _PERHAPS_UNPRINTABLE.search(text) and any(map(UNPRINTABLE.search, _texts(data))):
+        raise ModelFileError("the contract holds characters that no text has: the file is damaged")
     if isinstance(data, dict) and isinstance(data.get("format"), int) and data["format"] > FORMAT:
         raise ModelFileError(
             f"the contract has format {data['format']}, this edgesdk reads up to {FORMAT}: upgrade edgesdk"
@@ -261,6 +270,17 @@ def from_json(text: str | bytes) -> Contract:
             "the file is damaged"
         )
     return contract
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a JSON value, names of fields too."""
+    ahead = [value]
+    while ahead:
+        item = ahead.pop()
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, dict | list):
+            ahead += [*item, *item.values()] if isinstance(item, dict) else item
 
 
 def decode_value(kind: Any, value: Any, where: str) -> Any:

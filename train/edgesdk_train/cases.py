@@ -89,10 +89,16 @@ def choose_case(
 
 
 def decide(depths: tuple[Depth, ...], per_class: float, *, asked: Transfer = "auto") -> Choice:
-    """The case that these measurements and so many photos a class belong to; see `choose_case`."""
+    """The case that these measurements and so many photos a class belong to; see `choose_case`.
+
+    Raises:
+        ValueError: if "slice" is asked of a network without a layer to cut after.
+    """
     transfer: Transfer = "slice" if asked == "slice" or _differs(depths) else "head"
     if asked == "auto" and per_class >= FEW:
         transfer = "finetune"
+    if transfer == "slice" and len(depths) == 1:
+        raise ValueError("the network has no layer to cut after, which --transfer slice does: take head")
     cut = max(depths[:-1], key=lambda depth: depth.separability).layer if transfer == "slice" else ""
     return Choice(transfer=transfer, cut=cut, per_class=per_class, depths=depths)
 

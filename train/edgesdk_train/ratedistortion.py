@@ -174,16 +174,18 @@ def learn_compression(
     held_out: Pixels,
     folder: Path,
     *,
+    source: str = "",
     resume: bool = False,
     quiet: bool = True,
 ) -> list[dict[str, float]]:
-    """Train both in place.
+    """Train both in place; what is random in a step depends on the lesson's seed and the step's number alone.
 
     Args:
         begun: what it begins with; a checkpoint of anything else is not resumed.
         draw: gives one crop, uint8 [side, side, 3], RGB.
         held_out: uint8 [n, side, side, 3], judged now and then.
         folder: where the checkpoint lies; it is replaced in one step.
+        source: what is learned from, which a resumed lesson must have in common with the one that it resumes.
         resume: go on from it.
 
     Returns:
@@ -206,12 +208,12 @@ def learn_compression(
         done = int(optimizers[0].iterations.numpy())
 
     @tf.function  # type: ignore[untyped-decorator]
-    def step(pixels: Any, gain: Any) -> tuple[Any, Any]:
+    def step(pixels: Any, gain: Any, seed: Any) -> tuple[Any, Any]:
         values = (tf.cast(pixels, tf.float32) - 128) * gain
         with tf.GradientTape(persistent=True) as tape:
             code = encode_mirrored(model, values)
             rounded = int8(code)
-            noisy = code + tf.random.uniform(tf.shape(code), -0.5, 0.5)
+            noisy = code + tf.random.stateless_uniform(tf.shape(code), seed, -0.5, 0.5)
             rate = tf.reduce_mean(tf.reduce_sum(prior.bits(noisy, rounded, gain), -1)) / model.shape.block**2
             error = tf.reduce_mean((decode_mirrored(model, rounded) - values) ** 2)
             loss = rate + 3 * error_weight * error
@@ -225,7 +227,7 @@ def learn_compression(
     with progress("compressing", lesson.steps, quiet=quiet) as advance, ThreadPoolExecutor(1) as ahead:
         advance(done, "")
         for index, (pixels, gain) in enumerate(_batches(lesson, done, draw, ahead), done + 1):
-            step(tf.constant(pixels), tf.constant(gain))
+            step(tf.constant(pixels), tf.constant(gain), tf.constant([lesson.seed, index], tf.int32))
             if index % CHECKPOINT_STEPS == 0 or index == lesson.steps:
                 for level in (0.35, 1.0):
                     rate, psnr = judge(model, prior, held_out, level)

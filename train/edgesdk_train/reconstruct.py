@@ -229,7 +229,9 @@ def _looker(model: Any, layers: list[Any]) -> Any:
         seen = []
         for layer, given, gradient in zip(layers, taken, gradients, strict=True):
             rows = _rows(layer, given)
-            picked = tf.cast(places * tf.cast(tf.shape(rows)[1], tf.float32), tf.int32)
+            count = tf.shape(rows)[1]
+            picked = tf.cast(places * tf.cast(count, tf.float32), tf.int32)
+            picked = tf.minimum(picked, count - 1)  # a float32 of [0, 1) may have been rounded to 1
             sample = tf.reshape(tf.gather(rows, picked, batch_dims=1), (-1, rows.shape[-1]))
             seen.append(
                 (

@@ -15,7 +15,7 @@ import tf_keras as keras
 
 from edgesdk.photos.data import Images
 from edgesdk.preprocess import ImageInput, Pixels
-from edgesdk_train.judge import predict
+from edgesdk_train.judge import JUDGED_TOGETHER, predict
 
 HEAD_EPOCHS = 100
 HEAD_RATE = 3e-3
@@ -64,7 +64,9 @@ def train_head(
     extract = feature_extractor(model, image_input)
     features, labels = extract(train.pixels), train.labels
     if flip:
-        features, labels = np.concatenate([features, extract(train.pixels[:, :, ::-1])]), np.tile(labels, 2)
+        starts = range(0, len(labels), JUDGED_TOGETHER)  # all at once may be more than memory holds
+        mirrored = [extract(train.pixels[start : start + JUDGED_TOGETHER][:, :, ::-1]) for start in starts]
+        features, labels = np.concatenate([features, *mirrored]), np.tile(labels, 2)
     held_out = extract(val.pixels)
     every = tuple(range(features.ndim - 1))
     mean, deviation = features.mean(every), features.std(every)

@@ -4,6 +4,7 @@ import hashlib
 import http.client
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -151,7 +152,7 @@ def read_weights(path: Path) -> Pretrained:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         with h5py.File(path, "r") as file:
             root = file.get("model_weights", file)
-            layers = tuple(_read_layer(path, root, _text(name)) for name in root.attrs["layer_names"])
+            layers = tuple(_read_layers(path, root))
     except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise WeightsError(
             f"{path} is not a legacy Keras weights file ({' '.join(str(error).split())[:120]}): expected .h5 as "
@@ -268,7 +269,15 @@ def _as_convolution(arrays: Arrays, layer: Any) -> Arrays:
     return [kernel.reshape(*taken, made), *others] if dense else arrays
 
 
-def _read_layer(path: Path, root: Any, name: str) -> LayerWeights:
+def _read_layers(path: Path, root: Any) -> Iterator[LayerWeights]:
+    room = LARGEST_FILE_BYTES  # a file may hold far fewer bytes than its arrays say that they have
+    for name in root.attrs["layer_names"]:
+        layer = _read_layer(path, root, _text(name), room)
+        room -= sum(array.nbytes for array in layer[1])
+        yield layer
+
+
+def _read_layer(path: Path, root: Any, name: str, room: int) -> LayerWeights:
     if not isinstance(root.get(name, getlink=True), h5py.HardLink):
         raise WeightsError(f"{path}: layer {name} links outside the file; expected plain weights")
     group = root[name]
@@ -277,9 +286,14 @@ def _read_layer(path: Path, root: Any, name: str) -> LayerWeights:
         stored = group[_text(weight)]
         if not isinstance(stored, h5py.Dataset) or stored.external or stored.is_virtual or stored.dtype.kind != "f":
             raise WeightsError(f"{path}: {name} holds something else than plain numbers")
+        if 4 * stored.size > room:
+            raise WeightsError(
+                f"{path}: with {name} it has over {LARGEST_FILE_BYTES >> 30} GiB of weights; is it damaged?"
+            )
         array = np.asarray(stored[()], np.float32)
         if not np.isfinite(array).all():
             raise WeightsError(f"{path}: {name} holds NaN or infinite weights; the file is damaged or badly trained")
+        room -= array.nbytes
         arrays.append(array)
     return name, arrays
 

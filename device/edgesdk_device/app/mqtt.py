@@ -115,10 +115,11 @@ class Publisher:
     def tell(self, event: Event) -> None:
         """Publish an event, or keep it until the broker is back."""
         facts = event_to_json(event)
-        if len(self._spool) >= SPOOL:
-            self._spool.popleft()
-            self.lost += 1
-        self._spool.append(json.dumps({"event_type": event.kind, **facts}, ensure_ascii=False))
+        with self._flushing:  # the oldest may just be on its way, and what leaves after it would be another
+            if len(self._spool) >= SPOOL:
+                self._spool.popleft()
+                self.lost += 1
+            self._spool.append(json.dumps({"event_type": event.kind, **facts}, ensure_ascii=False))
         if event.kind in ("lost", "stalled", "recovered"):
             self._state["source"] = "ok" if event.kind == "recovered" else "lost"
             if event.kind != "recovered":

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgesdk import baseline
-from edgesdk.commands.options import Add, add_delegate, delegate_of
+from edgesdk.commands.options import Add, add_delegate, delegate_of, refuse
 from edgesdk.commands.values import counts, place, words
 from edgesdk.errors import NothingMeasuredError
 from edgesdk.measurement import MEMORY, Measurement
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 REGRESSION = 3  # exit code
 PHONE = "phone"  # of --on
+OF_DEVICES = ("--backend", "--threads", "--delegate", "--delegate-option")
 
 
 def add_commands(add: Add) -> None:
@@ -143,6 +144,8 @@ def _check(options: argparse.Namespace) -> None:
     baseline.check_tolerance(options.tolerance)
     if options.on is not None and options.fleet is not None:
         raise ValueError("--on names one machine, --fleet several: leave out one of them")
+    if options.fleet is not None:
+        refuse(options, lambda word: word in OF_DEVICES, "--fleet, whose file says it for each device")
     if options.data is not None and (options.on is not None or options.fleet is not None):
         raise ValueError(
             "--data is judged on this machine only: another one that gives the golden outputs, as bench makes sure, "

@@ -12,9 +12,9 @@ from edgesdk import modelfile
 from edgesdk.atomic import write_text
 from edgesdk.baseline import read_baseline
 from edgesdk.contract import Output
-from edgesdk.errors import ConversionError, EdgeSDKError
+from edgesdk.errors import ConversionError, EdgeSDKError, NothingMeasuredError
 from edgesdk.grid.latency import FEATURES, Features
-from edgesdk.measurement import Measurement
+from edgesdk.measurement import Measurement, Refused
 from edgesdk.photos.data import Dataset
 from edgesdk.preprocess import input_of
 from edgesdk.progress import remark
@@ -198,16 +198,21 @@ class Workshop:
         for index in range(0, len(missing), TOGETHER):
             part = missing[index : index + TOGETHER]
             remark(f"measuring {index + len(part)} of {len(missing)} files", quiet=self.quiet)
-            if self.host is None:
-                rows = verbs.bench(part, backends=["litert"], threads=[1], quick=quick)
-            else:
-                rows = verbs.bench_on(part, self.host, backends=["litert"], threads=[1], quick=quick)
+            rows: Sequence[Measurement | Refused]
+            try:
+                if self.host is None:
+                    rows = verbs.bench(part, backends=["litert"], threads=[1], quick=quick)
+                else:
+                    rows = verbs.bench_on(part, self.host, backends=["litert"], threads=[1], quick=quick)
+            except NothingMeasuredError as error:  # of this part; others were, or will be
+                rows = error.rows
             for row in rows:
                 if isinstance(row, Measurement):
                     known[row.sha256] = row
                 else:
                     remark(f"left out {Path(row.path).name}: {row.reason}", quiet=self.quiet)
-            write_report(kept, Report(rows=list(known.values())))
+            if known:
+                write_report(kept, Report(rows=list(known.values())))
         return {path: known[digest] for path, digest in sums.items() if digest in known}
 
     def _file(self, spec: ModelSpec, precision: Precision, *, draft: bool) -> Path:

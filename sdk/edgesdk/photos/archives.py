@@ -169,6 +169,8 @@ def _members(path: Path) -> list[tuple[tuple[str, ...], bytes]]:
                 parts = tuple(part for part in PurePosixPath(member.name).parts if part != ".")
                 if ".." in parts or parts[:1] == ("/",) or not all(part.isprintable() for part in parts):
                     raise DataError(f"{path} names {member.name[:80]!r}, expected names of class folders and photos")
+                if member.issparse():  # holes take no bytes of the stream, and memory all the same
+                    raise DataError(f"{path} holds {member.name[:80]!r} with holes in it: pack it without --sparse")
                 file = tar.extractfile(member) if member.isreg() else None  # a link leads elsewhere
                 if file is not None and parts and not any(part.startswith(".") for part in parts):
                     found.append((parts, file.read()))

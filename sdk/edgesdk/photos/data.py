@@ -8,6 +8,7 @@ and `digits`, the 1,797 handwritten digits of Alpaydin and Kaynak (UCI) that com
 
 import contextlib
 import hashlib
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -20,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgesdk.bounded import read_bounded
+from edgesdk.contract import UNPRINTABLE
 from edgesdk.errors import DataError
 from edgesdk.photos import digits, latepixels
 from edgesdk.photos.archives import LARGEST_LABEL, SPLITS, is_tar, read_npz, read_tars, split_tars
@@ -117,6 +119,7 @@ def read_dataset(source: Path | str) -> Dataset:
             f"{folder} has {len(classes)} class folder{'s' * (len(classes) != 1)}, expected at least 2: "
             "one subfolder of photos for each thing to tell apart"
         )
+    _check_names(folder, classes)
     with ThreadPoolExecutor() as pool:
         photos = tuple(pool.map(Photo.digested, files))
     lines = [*classes, *(f"{p.split} {p.label} {p.digest}" for p in photos)]
@@ -163,6 +166,7 @@ def read_labels(path: Path | str) -> tuple[str, ...]:
     labels = tuple(line.strip() for line in text.splitlines() if line.strip())
     if not 0 < len(labels) <= LARGEST_LABEL:
         raise DataError(f"{path} has {len(labels)} lines, expected one label a line, at most {LARGEST_LABEL}")
+    _check_names(Path(path), labels)
     return labels
 
 
@@ -179,10 +183,17 @@ def name_classes(dataset: Dataset, labels: Sequence[str]) -> Dataset:
             f"{dataset.name} has a class {unknown[0]!r} that is none of the network's {len(labels)} labels: name the "
             "folders after them"
         )
-    place = {name: index for index, name in reversed(list(enumerate(labels)))}
-    index = [place[name] for name in dataset.classes]
+    index = places_of(dataset.classes, labels)
     photos = tuple(replace(photo, label=index[photo.label]) for photo in dataset.photos)
     return replace(dataset, classes=tuple(labels), photos=photos)
+
+
+def places_of(names: Sequence[str], labels: Sequence[str]) -> list[int]:
+    """Where each name, which is one of the labels, stands among them; the second of two cranes is the second."""
+    places: dict[str, list[int]] = defaultdict(list)
+    for index, label in enumerate(labels):
+        places[label].append(index)
+    return [places[name][0] if len(places[name]) == 1 else places[name].pop(0) for name in names]
 
 
 def split_dataset(dataset: Dataset) -> Dataset:
@@ -214,14 +225,14 @@ def split_dataset(dataset: Dataset) -> Dataset:
                 f"class {name!r} has {different} different photo{'s' * (different != 1)} to learn and to judge on, "
                 f"expected at least {needed}: add photos"
             )
-        start = 0
+        equal = [list(group) for _, group in itertools.groupby(photos, lambda photo: photo.digest)]
         for split, share in shares.items():
-            end = start + math.ceil(share * len(photos))
-            while 0 < end < len(photos) and share and photos[end].digest == photos[end - 1].digest:
-                end += 1
-            settled += [replace(photo, split=split) for photo in photos[start:end]]
-            start = end
-        settled += [replace(photo, split="train") for photo in photos[start:]]
+            wanted = math.ceil(share * len(photos))
+            needed -= share > 0
+            while wanted > 0 and len(equal) > needed:  # those that come after need one each
+                settled += [replace(photo, split=split) for photo in equal[0]]
+                wanted -= len(equal.pop(0))
+        settled += [replace(photo, split="train") for photo in itertools.chain(*equal)]
     order = sorted(settled, key=lambda photo: str(photo.path))
     return replace(dataset, photos=tuple(order))
 
@@ -337,6 +348,12 @@ def remark_colors(dataset: Dataset, image_input: ImageInput, arch: str, *, quiet
 def _found(path: Path) -> str:
     """What is there where a folder was expected, for the sentence."""
     return f"{path} is a file" if path.exists() else f"there is no {path}"
+
+
+def _check_names(source: Path, names: Iterable[str]) -> None:
+    """Refuse what a model file could not hold, or a terminal not show."""
+    if strange := [name for name in names if UNPRINTABLE.search(name)]:
+        raise DataError(f"{source} has a class {strange[0][:80]!a}, which is no plain text: rename it")
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:

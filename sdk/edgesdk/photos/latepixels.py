@@ -26,7 +26,7 @@ def memory_bytes() -> int:
 
 
 class LatePixels:
-    """As uint8 [n, height, width, channels], of which a slice or a list of rows is decoded in all threads.
+    """As uint8 [n, height, width, channels], of which a row, a slice or a list of rows is decoded in all threads.
 
     As a whole (`np.asarray`) it is decoded into memory, where it fits.
     """
@@ -41,13 +41,15 @@ class LatePixels:
     def __len__(self) -> int:
         return len(self._photos)
 
-    def __getitem__(self, rows: slice | npt.NDArray[np.integer[Any]] | list[int]) -> Pixels:
-        """The pixels of some rows.
+    def __getitem__(self, rows: int | slice | npt.NDArray[np.integer[Any]] | list[int]) -> Pixels:
+        """The pixels of some rows, or of one.
 
         Raises:
             DataError: if a photo is gone or damaged since it was looked through.
         """
         chosen = np.arange(len(self._photos))[rows]
+        if chosen.ndim == 0:
+            return fit_frame(self._photos[int(chosen)].frame(), self._input)
         if chosen.ndim != 1:
             raise IndexError(f"{rows!r} is no slice or list of photos")
         pixels = np.empty((len(chosen), *self._input.shape), np.uint8)

@@ -5,6 +5,7 @@ That is its log, with the table that `--enable_op_profiling=true` adds as text o
 """
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ _RUNS = re.compile(r"count=(\d+) .*?min=([\d.e+]+) max=([\d.e+]+) avg=[\d.e+]+ s
 _PEAK = re.compile(r"[Pp]eak memory footprint \(MB\)(?: via periodic monitoring: |: init=\S+ overall=)([\d.e+]+)")
 _TAKEN = re.compile(r"Replacing (\d+) out of (\d+) node\(s\) with delegate")
 _GRAPH = re.compile(r"Graph: \[(.+?)\]")
-_THREADS = re.compile(r"(?:Num threads|#threads used for CPU inference): \[(\d+)\]")
+_THREADS = re.compile(r"(?:Num threads|#threads used for CPU inference): \[(\d{1,6})\]")
 _BACKENDS = (
     ("litert-gpu", re.compile(r"Use gpu: \[1\]|GPU delegate created|Created TensorFlow Lite delegate for GPU")),
     ("nnapi", re.compile(r"Use NNAPI: \[1\]|Created TensorFlow Lite delegate for NNAPI")),
@@ -40,30 +41,36 @@ def parse_log(
     count, *times = runs[-1]  # those before it are the warm-up
     taken, peak = _TAKEN.search(text), _PEAK.search(text)
     try:
-        load_ms, first_ms, mean_ms, min_ms, max_ms, std_ms = (float(x) / 1e3 for x in (*timings.groups(), *times))
-        peak_bytes = None if peak is None else round(float(peak[1]) * 2**20)
+        load_ms, first_ms, mean_ms, min_ms, max_ms, std_ms = (_number(x) / 1e3 for x in (*timings.groups(), *times))
+        return OnAndroid(
+            model=model,
+            path=path,
+            sha256=sha256,
+            backend=backend,
+            threads=threads,
+            delegate=delegate,
+            device=device,
+            load_ms=load_ms,
+            first_invoke_ms=first_ms,
+            mean_ms=mean_ms,
+            std_ms=std_ms,
+            min_ms=min_ms,
+            max_ms=max_ms,
+            n=int(count),
+            nodes=None if taken is None else int(taken[2]),
+            delegated_nodes=None if taken is None else int(taken[1]),
+            peak_memory_bytes=None if peak is None else round(_number(peak[1]) * 2**20),
+            ops=_read_ops(text),
+        )
     except (ValueError, OverflowError):  # what looks like a number and is none, such as 1e
         return None
-    return OnAndroid(
-        model=model,
-        path=path,
-        sha256=sha256,
-        backend=backend,
-        threads=threads,
-        delegate=delegate,
-        device=device,
-        load_ms=load_ms,
-        first_invoke_ms=first_ms,
-        mean_ms=mean_ms,
-        std_ms=std_ms,
-        min_ms=min_ms,
-        max_ms=max_ms,
-        n=int(count),
-        nodes=None if taken is None else int(taken[2]),
-        delegated_nodes=None if taken is None else int(taken[1]),
-        peak_memory_bytes=peak_bytes,
-        ops=_read_ops(text),
-    )
+
+
+def _number(text: Any) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no finite number")
+    return number
 
 
 def read_log(path: Path | str) -> OnAndroid:
@@ -107,7 +114,7 @@ def _read_result(text: str, path: Path, what: str) -> OnAndroid:
 
     def numbers(part: str) -> dict[str, float]:
         value = found.get(part, {})
-        return {_snake(name): float(number) for name, number in value.items()}
+        return {_snake(name): _number(number) for name, number in value.items()}
 
     try:
         found: dict[str, Any] = {_snake(name): value for name, value in json.loads(text).items()}

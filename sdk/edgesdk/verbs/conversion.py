@@ -140,7 +140,7 @@ def convert(
     name = name_run_folder(plan.spec, plan.dataset.name if plan.dataset else "").stem
     path = Path(out) if out is not None else Path(f"{name}_{asked.precision}.tflite")
     if not plan.learns or plan.dataset is None:
-        return _convert_built(plan, asked, path, quiet=quiet)
+        return _convert_built(plan, asked, learning, path, quiet=quiet)
     folder = path.with_suffix(".run") if out is not None else name_classifier_folder(plan.spec, plan.dataset.name)
     _learn_or_reuse(plan, learning, folder, str(data), quiet=quiet)
     return _convert_run(folder, asked, data, path, quiet=quiet)
@@ -283,7 +283,7 @@ def _convert_run(folder: Path, recipe: Recipe, data: Path | str | None, out: Pat
     )
 
 
-def _convert_built(plan: _Plan, recipe: Recipe, out: Path, *, quiet: bool) -> Converted:
+def _convert_built(plan: _Plan, recipe: Recipe, learning: Learning, out: Path, *, quiet: bool) -> Converted:
     from edgesdk_convert.convert import convert_model
     from edgesdk_convert.evidence import Evidence, gather_evidence
     from edgesdk_convert.network import from_keras
@@ -294,7 +294,7 @@ def _convert_built(plan: _Plan, recipe: Recipe, out: Path, *, quiet: bool) -> Co
     evidence = Evidence()
     if plan.dataset is not None:
         folder = out.with_suffix(".steps")
-        evidence = gather_evidence(plan.dataset, plan.image_input, Learning(), folder, quiet=quiet)
+        evidence = gather_evidence(plan.dataset, plan.image_input, learning, folder, quiet=quiet)
         source = replace(source, dataset=plan.dataset.name, fingerprint=plan.dataset.fingerprint)
     return convert_model(
         from_keras(built.model, plan.image_input),
