@@ -84,9 +84,7 @@ def photos_of(folder: Path) -> Path:
 
 
 @pytest.mark.usefixtures("hasty")
-def test_a_seed_is_of_everything_and_learning_goes_on_as_it_was_begun(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_seed_is_of_everything_also_of_what_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     photos, kept = photos_of(tmp_path / "photos"), tmp_path / "kept"
     one = train_codec(photos, arch="thumbnail", steps=3, out=tmp_path / "one")
     monkeypatch.setattr(ratedistortion, "CHECKPOINT_STEPS", 2)
@@ -100,11 +98,6 @@ def test_a_seed_is_of_everything_and_learning_goes_on_as_it_was_begun(
     with pytest.raises(KeyboardInterrupt):
         train_codec(photos, arch="thumbnail", steps=3, out=kept)
     monkeypatch.setattr(ratedistortion, "_save", save)
-    with pytest.raises(RunError, match="holds an unfinished run"):
-        train_codec(photos, arch="thumbnail", steps=3, out=kept)
-    for other in ({"seed": 1}, {"steps": 4}):
-        with pytest.raises(RunError, match="is of another lesson or other photos"):
-            train_codec(photos, arch="thumbnail", out=kept, resume=True, **{"steps": 3} | other)
     assert train_codec(photos, arch="thumbnail", steps=3, out=kept, resume=True).id == one.id
     (photos / "0.png").unlink()
     assert train_codec(photos, arch="thumbnail", steps=3, out=tmp_path / "two").id != one.id
