@@ -116,6 +116,7 @@ def changed(contract: Contract, **change: Any) -> str:
         ({"input": {"height": 9, "width": 9, "color": "x" * 70_000}}, "expected one of"),
         ({"tolerance": {"x" * 70_000: "much"}}, "contract.tolerance.x"),
         ({"name": "\x1b]0;owned\x07"}, "holds characters that no text has"),
+        ({"name": "back\bspace"}, "holds characters that no text has"),
         ({"name": "\x9b2J"}, "holds characters that no text has"),
         ({"versions": {"half \ud800": "1"}}, "holds characters that no text has"),
     ],

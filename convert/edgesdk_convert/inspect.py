@@ -1,5 +1,6 @@
 """What is inside a .tflite, read from the flatbuffer alone: no TensorFlow, no runtime."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache
@@ -160,7 +161,7 @@ def _read_op(name: str, version: int, operator: Any, tensors: list[Any], buffers
 
 def _plain(name: bytes | None) -> str:
     """A name that a terminal can show."""
-    return UNPRINTABLE.sub("?", (name or b"").decode(errors="replace"))
+    return re.sub(UNPRINTABLE, "?", (name or b"").decode(errors="replace"))
 
 
 def _constant(tensor: Any, buffers: list[Any]) -> npt.NDArray[Any]:

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import itertools
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -352,7 +353,7 @@ def _found(path: Path) -> str:
 
 def _check_names(source: Path, names: Iterable[str]) -> None:
     """Refuse what a model file could not hold, or a terminal not show."""
-    if strange := [name for name in names if UNPRINTABLE.search(name)]:
+    if strange := [name for name in names if re.search(UNPRINTABLE, name)]:
         raise DataError(f"{source} has a class {strange[0][:80]!a}, which is no plain text: rename it")
 
 
