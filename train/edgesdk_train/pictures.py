@@ -109,7 +109,7 @@ def write_report(folder: Path, run: Generated) -> Path:
         "<style>body{font:16px sans-serif;max-width:60em;margin:2em auto;padding:0 1em}img{max-width:100%}"
         "td{padding:.2em 1em .2em 0}</style>",
         f"<h1>{html.escape(run.spec.name)}, {html.escape(run.source.dataset)}</h1>",
-        f"<p>{html.escape(run.source.paper)}; {run.generation.latent} entries a code, {run.generation.epochs} epochs, "
+        f"<p>{html.escape(run.source.paper)}; {run.generation.latent} entries a code, epochs: {run.generation.epochs}, "
         f"{run.seconds:.0f} s.</p><table>",
     ]
     parts += [f"<tr><td>{html.escape(name)}<td>{value:.4g}" for name, value in run.results.items()]
