@@ -181,21 +181,18 @@ def spread(stream: Stream) -> Iterator[Answer]:
     """The answers, each thread of the stream on a core of its own: some hosts' kernels keep both on one for minutes."""
     free = os.sched_getaffinity(0)
     try:
-        for index, answer in enumerate(stream):
-            if index == 0 and len(free) > 1:
-                mine, *others = sorted(free)
-                for thread in threading.enumerate():
-                    is_main = thread is threading.current_thread()
-                    os.sched_setaffinity(thread.native_id or 0, {mine} if is_main else others)
-            yield answer
+        answers = iter(stream)
+        yield next(answers)
+        for core, thread in zip(free, threading.enumerate(), strict=False):
+            os.sched_setaffinity(thread.native_id or 0, {core})
+        yield from answers
     finally:
         os.sched_setaffinity(0, free)
 
 
 def pace_ms(work: Iterator[None]) -> float:
     """Milliseconds a step; opening a source, starting a thread and the first steps are no part of a pace."""
-    for _ in islice(work, 10):
-        pass
+    deque(islice(work, 10), maxlen=0)
     start = time.perf_counter()
     steps = sum(1 for _ in work)
     return (time.perf_counter() - start) * 1e3 / steps
