@@ -21,20 +21,19 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from headless_beside import headless_opencv
 from mediapipe_beside import FIRST_LABEL, MediaPipe
 from mediapipe_reads import MEDIAPIPE, UnavailableError, mediapipe_python
 from results import save
 
 from edgesdk import Answer, CaptureOptions, Classifier, Frame, Stream, open_source, verbs
 from edgesdk.atomic import make_folder
-from edgesdk.cache import cache_folder
 from edgesdk.contract import blocks_frame
 from edgesdk.progress import remark
 from edgesdk.results import Classification
@@ -344,20 +343,6 @@ def find_mediapipe() -> Path | None:
     except UnavailableError as reason:
         remark(f"without MediaPipe: {reason}", quiet=False)
         return None
-
-
-def headless_opencv() -> Path | None:
-    """A folder with OpenCV's wheel without windows, of the installed version; None where it cannot be fetched."""
-    wanted = f"opencv-python-headless=={version('opencv-python')}"
-    folder = cache_folder() / wanted
-    if not folder.exists():
-        with tempfile.TemporaryDirectory(dir=make_folder(folder.parent)) as scratch:
-            install = ("install", "-q", "--no-deps", "--retries", "1", "--target", f"{scratch}/whole", wanted)
-            if subprocess.run([sys.executable, "-m", "pip", *install], capture_output=True).returncode:
-                remark(f"without {wanted}: pip cannot install it", quiet=False)
-                return None
-            Path(scratch, "whole").rename(folder)
-    return folder
 
 
 def table(rows: list[Row], bench: Bench) -> str:

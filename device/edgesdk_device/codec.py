@@ -250,8 +250,7 @@ def compress_within(codec: Codec, frame: npt.NDArray[Any] | Path | str, most_byt
     Raises:
         ValueError: if even quality 1 has more.
     """
-    if isinstance(frame, str | Path):
-        frame = read_photo(frame)  # once, not at each try
+    frame = _loaded(frame)  # once, not at each try
     pixels, _ = as_frame(frame)
     best, low, high = None, 1, QUALITIES
     while low <= high:
@@ -274,8 +273,7 @@ def compress_to_psnr(codec: Codec, frame: npt.NDArray[Any] | Path | str, psnr_db
     Raises:
         ValueError: if even quality 100 has less.
     """
-    if isinstance(frame, str | Path):
-        frame = read_photo(frame)  # once, not at each try
+    frame = _loaded(frame)  # once, not at each try
     pixels, _ = as_frame(frame)
     best, low, high, most = None, 1, QUALITIES, 0.0
     while low <= high:
@@ -349,8 +347,7 @@ def as_frame(frame: npt.NDArray[Any] | Path | str) -> tuple[Pixels, bool]:
         ValueError: if a frame is of another dtype or shape.
         DataError: if the photo cannot be read.
     """
-    if isinstance(frame, str | Path):
-        return read_photo(frame), False
+    frame = _loaded(frame)
     if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8:
         found = frame.dtype if isinstance(frame, np.ndarray) else type(frame).__name__
         raise ValueError(f"frame is {found}, expected a uint8 array with values 0 to 255, as OpenCV gives it")
@@ -359,6 +356,10 @@ def as_frame(frame: npt.NDArray[Any] | Path | str) -> tuple[Pixels, bool]:
     if not frame.size or frame.ndim != 3 or frame.shape[2] != 3:
         raise ValueError(f"frame has shape {frame.shape}, expected [height, width, 3] in BGR order, or grey [h, w]")
     return np.ascontiguousarray(frame), False
+
+
+def _loaded(frame: npt.NDArray[Any] | Path | str) -> npt.NDArray[Any]:
+    return read_photo(frame) if isinstance(frame, str | Path) else frame
 
 
 def _resized(frame: Pixels, height: int, width: int) -> Pixels:

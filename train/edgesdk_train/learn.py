@@ -154,7 +154,7 @@ def learn(
     dataset = split_dataset(dataset)
     learning = _settled(learning, dataset, weights)
     measured: tuple[str, ...] = ()
-    refuse_other_kind(folder, RUN_FILE)
+    refuse_taken(folder, resume=resume)
     if resume and (found := _begun(folder)) is not None and found.measured and _open(learning):
         learning, measured = replace(learning, transfer=found.learning.transfer, cut=found.learning.cut), found.measured
     start = time.monotonic()
@@ -163,7 +163,6 @@ def learn(
     wider = None if pretrained is None else wider_spec(spec, pretrained)
     lesson = None
     if _open(learning):
-        refuse_taken(folder, resume=resume)
         lesson = _prepare(dataset, spec, image_input, pretrained, wider, learning, team, quiet=quiet)
         learning, measured = _choose(lesson, learning, image_input, quiet=quiet)
     planned = Run(
