@@ -109,7 +109,9 @@ def test_two_classes_of_one_name_stay_two(int8_file: Converted, photos: Path, tm
     named = replace(int8_file.contract, output=replace(int8_file.contract.output, labels=cranes))
     modelfile.write(tmp_path / "m.tflite", modelfile.read(int8_file.path).content, named)
     with Model(tmp_path / "m.tflite", backend="litert", threads=1, trust=True) as model:
-        assert judge(model, str(tmp_path)).top1 > 0.9
+        judged = judge(model, str(tmp_path))
+    assert judged.top1 > 0.9
+    assert set(judged.per_class) == {"crane (0)", "green", "crane (2)"}
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from edgesdk.contract import Accuracy, Attempt, Output
 from edgesdk.flatbuffer import pack_model, unpack_model
+from edgesdk.photos.data import distinct_names
 from edgesdk.preprocess import ImageInput, Pixels, to_tensor, value_table
 from edgesdk.progress import progress
 from edgesdk.recipe import Recipe
@@ -190,12 +191,12 @@ def prove(
     """
     answers = [outputs.argmax(1) for outputs in (network, float_file, final_file)]
     right = [answer == truth for answer in answers]
-    drops = {}
+    drops, names = {}, distinct_names(labels)
     for index in np.unique(truth).tolist():
         of_class = truth == index
         drop = 100 * float(right[0][of_class].mean() - right[2][of_class].mean())
         if drop > 0:
-            drops[labels[index]] = round(drop, 2)
+            drops[names[index]] = round(drop, 2)
     return Accuracy(
         float=float(right[0].mean()),
         float_tflite=float(right[1].mean()),

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from edgesdk.errors import DataError
 from edgesdk.measurement import Confusion, Judged
-from edgesdk.photos.data import Dataset, Images, load_images, places_of, read_dataset, split_dataset
+from edgesdk.photos.data import Dataset, Images, distinct_names, load_images, places_of, read_dataset, split_dataset
 from edgesdk.preprocess import ImageInput, Pixels
 from edgesdk.stats import wilson_interval
 from edgesdk_device.classifier import Model
@@ -82,18 +82,18 @@ def judge_outputs(
     right = answers == truth
     best = np.argpartition(-probabilities, min(5, probabilities.shape[1]) - 1, 1)[:, :5]
     wrong = Counter(zip(truth[~right].tolist(), answers[~right].tolist(), strict=True)).most_common(CONFUSIONS)
-    confusions = []
+    confusions, names = [], distinct_names(labels)
     for rank, ((true, answered), count) in enumerate(wrong):
         shown = np.flatnonzero((truth == true) & (answers == answered))[0]
         photo = _thumbnail(pixels[shown]) if rank < PHOTOS else ""
-        confusions.append(Confusion(true=labels[true], answered=labels[answered], count=count, photo=photo))
+        confusions.append(Confusion(true=names[true], answered=names[answered], count=count, photo=photo))
     return Judged(
         top1=float(right.mean()),
         top5=float((best == truth[:, None]).any(1).mean()),
         n=len(truth),
         ci95=wilson_interval(int(right.sum()), len(truth)),
         ece=calibration_error(probabilities.max(1), right),
-        per_class={labels[index]: float(right[truth == index].mean()) for index in np.unique(truth)},
+        per_class={names[index]: float(right[truth == index].mean()) for index in np.unique(truth)},
         confusions=tuple(confusions),
         float_top1=float_top1,
     )

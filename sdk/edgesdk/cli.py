@@ -82,12 +82,26 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
+class _CommandParser(_Parser):
+    """One command, which says itself what it does not know: it has the help, and names that are close."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        options, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            from difflib import get_close_matches  # a start that goes well does not wait for it
+
+            close = get_close_matches(unknown[0].partition("=")[0], self._option_string_actions, n=1, cutoff=0.7)
+            meant = f"; did you mean {close[0]}?" if close else ""
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{meant}")
+        return options, unknown
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser of every command; `verb` is its name in what it parses, `command` the function that runs it."""
     start = "Start with: edgesdk convert --width 0.5 --res 160"
     parser = _Parser(prog="edgesdk", description=DESCRIPTION, epilog=start)
     parser.add_argument("--version", action="version", version=f"edgesdk {__version__}")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND", parser_class=_CommandParser)
 
     def add(run_it: Command, summary: str, example: str) -> argparse.ArgumentParser:
         name = run_it.__name__

@@ -85,7 +85,8 @@ class Accuracy:
         n: number of images.
         ci95: Wilson interval of `final`.
         agreement: fraction of images on which this file gives the float network's label.
-        per_class_drop: label -> points lost between the float network and this file, where any were.
+        per_class_drop: label (with its index where several share it) -> points lost between the float network and
+            this file, where any were.
     """
 
     float: Fraction

@@ -101,7 +101,7 @@ class Judged:
         top1, top5, n: fractions right, and of how many photos.
         ci95: of top1 (Wilson).
         ece: expected calibration error, 0 to 1; None where the output is no probability.
-        per_class: label -> fraction of its photos that were right.
+        per_class: label (with its index where several share it) -> fraction of its photos that were right.
         confusions: most frequent first.
         float_top1: of the float network on the same data set, as the contract says; None where it does not.
     """

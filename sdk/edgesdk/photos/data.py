@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -195,6 +195,12 @@ def places_of(names: Sequence[str], labels: Sequence[str]) -> list[int]:
     for index, label in enumerate(labels):
         places[label].append(index)
     return [places[name][0] if len(places[name]) == 1 else places[name].pop(0) for name in names]
+
+
+def distinct_names(labels: Sequence[str]) -> list[str]:
+    """The labels, each with its index where several have one name, so that what is told of them stays apart."""
+    count = Counter(labels)
+    return [label if count[label] == 1 else f"{label} ({index})" for index, label in enumerate(labels)]
 
 
 def split_dataset(dataset: Dataset) -> Dataset:

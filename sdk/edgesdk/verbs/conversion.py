@@ -108,6 +108,8 @@ def convert(
         {"res": res, **again},
         {"values": values, "labels": labels, "trust": trust or None},
     )
+    if weights is not None and data is None:
+        _refuse_given(learned, "beside weights that learn nothing more: name photos with --data")
     spec = make_spec(arch, width, res, UNTRAINED_CLASSES)
     learning = Learning(transfer=transfer, cut=cut, epochs=epochs, batch=batch, seed=seed, flip=flip)
     if out is not None:
@@ -161,7 +163,11 @@ def _check_model(
         wrong, reason = built, f"beside {model}, whose network is built already: leave out one or the other"
     else:
         wrong, reason = built | seen | foreign, f"beside the run folder {model}, which says it: leave it out"
-    given = [f"--{name}" for name, value in wrong.items() if value is not None]
+    _refuse_given(wrong, reason)
+
+
+def _refuse_given(options: dict[str, Any], reason: str) -> None:
+    given = [f"--{name}" for name, value in options.items() if value is not None]
     if given:
         raise ValueError(f"{' and '.join(given)} stand{'s' * (len(given) == 1)} {reason}")
 
