@@ -140,6 +140,19 @@ def test_either_engine_goes_on_after_an_interruption(engine: Engine, photos: Pat
     assert len(set(seen(work.folder).values())) == 1 and len(seen(work.folder)) == 4
 
 
+def test_what_was_cancelled_gives_its_cpus_back(engine: Engine, photos: Path, tmp_path: Path) -> None:
+    """Also a cell that is handed to a worker in that very moment, as often the next one is when one is done."""
+    work = workshop(photos, tmp_path / "work")
+    for _ in range(5):
+        cells = engine.run(sleep_long, work, SPECS)
+        assert next(cells) == SPECS[0]
+        cells.close()  # type: ignore[attr-defined]
+        end = time.monotonic() + 30
+        while (free := ray.available_resources().get("CPU", 0)) < 2 * CPUS and time.monotonic() < end:
+            time.sleep(0.05)
+        assert free == 2 * CPUS
+
+
 def test_a_grid_is_chosen_from_alike(
     cluster: None, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

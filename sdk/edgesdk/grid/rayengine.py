@@ -7,7 +7,8 @@ al., Ray: A Distributed Framework for Emerging AI Applications, arXiv 1712.05889
 import itertools
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from edgesdk.runfolder import MODEL_FILE
 from edgesdk.spec import ModelSpec
 
 LOST = 3  # times that a cell is run again whose worker was lost
+CANCEL_S, CANCEL_AGAIN_S = 10.0, 0.5
 Files = dict[str, bytes]  # name in a folder -> content
 Kept = dict[str, bytes | None]  # the same, with None for what is as it was before
 
@@ -146,8 +148,7 @@ class RayEngine:
                 store(work.folder, files, fetch(self._ray, done))
                 yield spec
         finally:
-            for task in waiting:
-                self._ray.cancel(task, force=True)
+            cancel(self._ray, waiting)
 
     def _ship(self, name: str, make: Any) -> Any:
         if name not in self._shipped:
@@ -178,6 +179,15 @@ def fetch(ray: Any, task: Any) -> Any:
             f"a worker was lost and could not be replaced ({type(error).__name__}): see Ray's logs, and give each cell "
             "more memory; the same command continues where it stopped"
         ) from error
+
+
+def cancel(ray: Any, tasks: Iterable[Any]) -> None:
+    """End tasks and their workers, and see them end: one that Ray is just handing to a worker misses the first call."""
+    left, end = list(tasks), time.monotonic() + CANCEL_S
+    while left and time.monotonic() < end:
+        for task in left:
+            ray.cancel(task, force=True)
+        _, left = ray.wait(left, num_returns=len(left), timeout=CANCEL_AGAIN_S)
 
 
 def store(folder: Path, before: Files, after: Mapping[str, bytes | None]) -> None:
