@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from edgesdk import verbs
+from edgesdk.atomic import make_folder
 from edgesdk.errors import RunError
 from edgesdk.photos.data import Images
 from edgesdk.preprocess import input_of
@@ -31,8 +32,8 @@ METHODS = {
 }
 
 
-def noise(per_class: int = 8) -> Images:
-    rng = np.random.default_rng(0)
+def noise(per_class: int = 8, seed: int = 0) -> Images:
+    rng = np.random.default_rng(seed)
     n = SPEC.classes * per_class
     return Images(
         pixels=rng.integers(0, 256, (n, 32, 32, 3)).astype(np.uint8),
@@ -95,6 +96,29 @@ def test_a_resumed_run_repeats_every_method(name: str, tmp_path: Path) -> None:
     assert resumed == pytest.approx(whole, rel=1e-4)
     for one, other in zip(weights, again, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_the_epoch_that_is_kept(tmp_path: Path) -> None:
+    """On noise the loss of other photos soon rises, whatever becomes of the answers."""
+    import tf_keras as keras
+
+    from edgesdk_train.judge import evaluator
+    from edgesdk_train.loop import run_stage
+    from edgesdk_train.models import build_model
+    from edgesdk_train.stage import Stage
+
+    kept = {}
+    for keep in ("loss", "top1"):
+        keras.utils.set_random_seed(0)
+        model, val = build_model(SPEC), noise(seed=1)
+        stage = Stage(name="s", epochs=20, rate=1e-2, epsilon=1e-7, batch=8, patience=20, flip=False, seed=0, keep=keep)
+        rows = run_stage(model, stage, noise(), val, input_of(SPEC), make_folder(tmp_path / keep))
+        loss, top1, _ = evaluator(model, input_of(SPEC))(val)
+        kept[keep] = next(row for row in rows if row.val_loss == pytest.approx(loss, rel=1e-5))
+        assert kept[keep].val_top1 == pytest.approx(top1)
+        assert kept[keep].val_loss == min(row.val_loss for row in rows if keep == "loss" or row.val_top1 == top1)
+        assert keep == "loss" or top1 == max(row.val_top1 for row in rows)
+    assert kept["loss"] != kept["top1"]
 
 
 def test_other_methods_are_another_run(tmp_path: Path) -> None:
