@@ -75,7 +75,7 @@ def same_origin(request: web.Request) -> bool:
     origin = request.headers.get("Origin")
     if origin is None:
         return request.headers.get("Sec-Fetch-Site", "same-origin") in ("same-origin", "none")
-    return urlsplit(origin).netloc == request.host
+    return origin.partition("://")[2] == request.host
 
 
 def host_name(host: str) -> str:
