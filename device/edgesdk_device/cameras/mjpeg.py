@@ -139,13 +139,14 @@ class MjpegReader:
 
 def _get(url: str, timeout_s: float) -> HTTPResponse:
     named, parts = without_password(url), urlsplit(url)
+    address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     handlers: list[urllib.request.BaseHandler] = []
     if parts.username is not None:
         keys = urllib.request.HTTPPasswordMgrWithDefaultRealm()
-        keys.add_password(None, named, unquote(parts.username), unquote(parts.password or ""))
+        keys.add_password(None, address, unquote(parts.username), unquote(parts.password or ""))
         handlers = [urllib.request.HTTPBasicAuthHandler(keys), urllib.request.HTTPDigestAuthHandler(keys)]
     try:
-        request = urllib.request.Request(named, headers={"User-Agent": "edgesdk"})
+        request = urllib.request.Request(address, headers={"User-Agent": "edgesdk"})
         response = urllib.request.build_opener(*handlers).open(request, timeout=timeout_s)
     except urllib.error.HTTPError as error:
         with error:
