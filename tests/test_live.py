@@ -32,6 +32,8 @@ def test_the_page_is_told_that_it_is_live(server: LiveServer) -> None:
             answer = await http.get(f"/{model['url']}")
             assert await answer.read() == (find_codec("photo") / "decoder.tflite").read_bytes()
             assert answer.headers["Cross-Origin-Embedder-Policy"] == "require-corp"
+            assert answer.headers["Cache-Control"] == "no-store"
+            assert "max-age" in (await http.get("/litertjs/index.js")).headers["Cache-Control"]
             assert (await http.get("/live", headers={"Origin": "http://elsewhere"})).status == 403
             assert (await http.get("/", headers={"Host": "elsewhere"})).status == 403
             assert (await http.post("/measured")).status == 404

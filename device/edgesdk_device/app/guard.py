@@ -3,7 +3,7 @@
 import hmac
 import secrets
 from collections.abc import Awaitable, Callable
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from aiohttp import web
 
@@ -65,6 +65,11 @@ class Guard:
             self._cookie, self.token, httponly=True, secure=self._secure, samesite=same_site, max_age=month_s
         )
         raise entered
+
+    @property
+    def query(self) -> str:
+        """What the address of the page ends with; "" on loopback."""
+        return f"?token={quote(self.token, safe='')}" if self.token else ""
 
     def _equal(self, given: str) -> bool:
         return hmac.compare_digest(given.encode(errors="replace"), self.token.encode())
