@@ -46,9 +46,9 @@ async function begin() {
   offerPictures(page);
   $("measure").onclick = () => attempt(() => measureAll(page.proved, false, Number($("minutes").value)));
   $("save").onsubmit = (/** @type {Event} */ event) => { event.preventDefault(); saveFrame(); };
-  await choose(0);
   const task = page.site.workstation?.task;
-  if (task) await doTask(task);
+  if (task) return doTask(task);
+  await choose(0);
   if (!page.site.workstation && !page.site.live) await keepOffline(page.site);
 }
 
@@ -223,7 +223,7 @@ async function doTask(task) {
   const beat = setInterval(() => post("alive", "{}").catch(() => undefined), ALIVE_MS);
   try {
     for (let index = 0; index < page.site.models.length; index++) {
-      if (index !== page.index) await choose(index);
+      await choose(index);
       const offered = engines(), most = offered.filter(({ accelerator }) => accelerator === "wasm").length;
       const counts = task.threads.length ? task.threads : [1, most].slice(0, most);
       const wasm = counts.map((threads) => ({ accelerator: /** @type {const} */ ("wasm"), threads }));
