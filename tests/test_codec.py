@@ -309,6 +309,20 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["one.png"]
 
 
+def test_a_recording_stays_where_the_next_one_cannot_begin(codec: Codec, tmp_path: Path) -> None:
+    out = tmp_path / "yard.eds"
+    out.write_bytes(b"of yesterday")
+    with pytest.raises(WriteError, match="nowhere"):
+        record("photo", out, source="synthetic", events=tmp_path / "nowhere" / "log")
+    damaged = tmp_path / "damaged.codec"
+    damaged.mkdir()
+    for half in ("encoder", "decoder"):
+        (damaged / f"{half}.tflite").write_bytes(b"damaged")
+    with pytest.raises(ModelFileError):
+        record(damaged, out, source="synthetic")
+    assert out.read_bytes() == b"of yesterday"
+
+
 def test_a_disk_that_fills_leaves_the_whole_messages_of_a_session(codec: Codec, tmp_path: Path) -> None:
     shots, out = tmp_path / "shots", tmp_path / "session.eds"
     shots.mkdir()
