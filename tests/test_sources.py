@@ -96,6 +96,7 @@ def test_what_refuses_or_answers_otherwise_is_an_error_at_once() -> None:
         b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n": "answers 404 Not Found; check the path",
         b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n": "name the user and password",
         b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html>": "answers with text/html",
+        b"HTTP/1.1 302 Go\r\nLocation: ftp://127.0.0.1:9/\r\nContent-Length: 0\r\n\r\n": "it leads to FTP",
         b"SSH-2.0-OpenSSH\r\n": "check that the address answers",
         b"": "check that the address answers",
         HEADER + b"x" * 100 + b"--frame" + b"\0" * 20000: "something else than motion JPEG",
