@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edgesdk.atomic import make_folder
@@ -32,7 +32,12 @@ def folder_aside(home: Path, fix: str) -> Iterator[Path]:
         aside.chmod(0o755)
         if place.exists():
             place.rename(scratch / "old")
-        aside.rename(place)
+        try:
+            aside.rename(place)
+        except OSError:
+            with suppress(FileNotFoundError):
+                (scratch / "old").rename(place)
+            raise
     except OSError as error:
         raise WriteError(f"cannot write {home} ({error.strerror or error}): {fix}") from error
     finally:
