@@ -1,3 +1,4 @@
+import gzip
 import json
 import os
 import select
@@ -83,6 +84,7 @@ def test_the_contract_says_what_was_measured(int8_file: Converted, run_folder: P
 
 def test_json_has_the_keys_that_scripts_rely_on(int8_file: Converted) -> None:
     facts = json.loads(json.dumps(int8_file.to_json()))
+    assert int8_file.to_json()["gzip_bytes"] == len(gzip.compress(int8_file.path.read_bytes()))
     keys = {"path", "spec", "accuracy", "agreement", "macs", "parameters", "size_bytes", "gzip_bytes", "sparsity"}
     assert keys | {"recipe", "seconds"} <= set(facts)
     assert set(facts["accuracy"]) == {"float", "float_tflite", "final", "n", "ci95"}
