@@ -43,7 +43,7 @@ class Apart:
         # What this process can import, the other one must find, too, wherever its script put it on the path.
         known = [os.environ.get("PYTHONPATH", ""), *sys.path]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, known))}
-        command = [sys.executable, "-W", "ignore", "-m", module]
+        command = [sys.executable, "-P", "-W", "ignore", "-m", module]
         pipe = subprocess.PIPE
         try:
             self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self._said, env=environment)

@@ -15,7 +15,7 @@ class Stage:
         rate: Adam's largest learning rate; reached after a warm-up, then a cosine to zero.
         epsilon: Adam's.
         batch: images a step, on all devices together.
-        patience: epochs without a better validation loss before it stops.
+        patience: epochs in a row without a better validation loss that it goes on after; one more ends it.
         flip: see `augment`.
         seed: of shuffling and augmentation, with the epoch's number.
         methods: what it does beyond that.
@@ -62,6 +62,6 @@ class Progress:
     seconds: float = 0.0
 
     def stalled(self, patience: int) -> bool:
-        """Whether none of the last `patience` epochs had the stage's lowest validation loss."""
+        """Whether more than the last `patience` epochs lack the stage's lowest validation loss."""
         losses = [row.val_loss for row in self.history]
         return bool(losses) and len(losses) - 1 - losses.index(min(losses)) > patience
