@@ -1,7 +1,7 @@
 /* An external delegate that takes over SOFTMAX, for tests/test_delegates.py: gcc -shared -fPIC delegate.c -lm
  *
  * The option "mode" says how: "right" (default) computes it, "wrong" is always sure of the first class, "idle" takes nothing, "unready" fails when its kernel is prepared, "refuse" fails before it takes anything,
- * "null" creates no delegate, "crash" dies.
+ * "null" creates no delegate, "crash" dies, "hang" does not come to an end, "loud" writes to stdout.
  *
  * The structs are the head of TensorFlow Lite's public C interface (tensorflow/lite/core/c/common.h), as far as this
  * file needs it; they are equal in tflite-runtime 2.14 and LiteRT 2.
@@ -10,8 +10,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { OK = 0, FAILED = 1 };
 enum { FLOAT32 = 1, UINT8 = 3, INT8 = 9 };
@@ -119,6 +121,8 @@ static int kernel_invoke(Context* context, Node* node) {
   int n = in->dims->data[in->dims->size - 1];
   float highest = -INFINITY, sum = 0;
   if (strcmp(delegate->mode, "crash") == 0) abort();
+  if (strcmp(delegate->mode, "hang") == 0) pause();
+  if (strcmp(delegate->mode, "loud") == 0) printf("Info: the accelerator runs\n"), fflush(stdout);
   for (int i = 0; i < n; ++i) highest = fmaxf(highest, read_value(in, i));
   for (int i = 0; i < n; ++i) sum += expf(read_value(in, i) - highest);
   for (int i = 0; i < n; ++i)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -128,9 +129,14 @@ class Flaky:
     def __exit__(self, *_: object) -> None: ...
 
 
-def test_a_lost_source_is_told_at_once_and_its_votes_are_forgotten(int8_file: Converted, tmp_path: Path) -> None:
-    source = Flaky()
-    source.app = app = CameraApp(int8_file.path, AppSettings(events=str(tmp_path / "e"), decided=True), source=source)
+@pytest.mark.parametrize("motion", [0.0, 0.1])
+def test_a_lost_source_is_told_at_once_and_its_votes_are_forgotten(
+    motion: float, int8_file: Converted, tmp_path: Path
+) -> None:
+    """What did not move meanwhile is seen again."""
+    source, decisions = Flaky(), Decisions(motion=motion)
+    settings = AppSettings(events=str(tmp_path / "e"), decided=True, decisions=decisions)
+    source.app = app = CameraApp(int8_file.path, settings, source=source)
     seen = list(app)
     kinds = ["seen", "gone", "lost", "recovered", "seen"]
     assert [event.kind for one in seen for event in one.events] == kinds
@@ -164,6 +170,34 @@ def test_the_event_file_stays_small_and_loses_no_line_before_its_time(tmp_path: 
     assert all(file.stat().st_size <= 3000 for file in files)
     frames = [line["frame"] for file in files for line in lines_of(file)]
     assert frames == list(range(frames[0], 60))
+
+
+def test_a_half_line_of_a_power_cut_stays_alone(tmp_path: Path) -> None:
+    (tmp_path / "e").write_text('{"event": "fra')
+    log = EventLog(tmp_path / "e", largest_bytes=10**6)
+    log.take(a_frame(7))
+    log.close()
+    cut, whole = (tmp_path / "e").read_text().splitlines()
+    assert cut == '{"event": "fra' and json.loads(whole)["frame"] == 7
+
+
+def test_old_events_stay_while_no_new_file_can_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is out of descriptors can rename a file and not open one."""
+    monkeypatch.setattr("edgesdk_device.app.events.RETRY_S", 0.0)
+    log = EventLog(tmp_path / "e", largest_bytes=1000)
+    for index in range(20):
+        log.take(a_frame(index))
+    before = sorted(line["frame"] for path in tmp_path.iterdir() for line in lines_of(path))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        for index in range(20, 30):
+            log.take(a_frame(index))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    log.close()
+    after = sorted(line["frame"] for path in tmp_path.iterdir() for line in lines_of(path))
+    assert log.missed and set(before[-12:]) <= set(after)
 
 
 def test_an_event_file_is_continued_and_a_device_is_not_renamed(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ OTHER_SITES = (
     {"Origin": "null"},
     {"Origin": "http://127.0.0.1:1"},
     {"Origin": "https://127.0.0.1"},
+    {"Origin": "http://["},
     {"Sec-Fetch-Site": "cross-site"},
     {"Sec-Fetch-Site": "same-site"},
 )
@@ -167,6 +168,26 @@ def test_fifty_viewers_see_newer_and_newer_frames(app: CameraApp) -> None:
     seen = asyncio.run(crowd())
     assert all(numbers == sorted(set(numbers)) and len(numbers) == 5 for numbers in seen)
     until(lambda: json.loads(ask(app.address, path="/state.json")[1])["viewers"] == 0)
+
+
+def test_who_asks_for_frames_and_reads_none_gives_its_place_back(
+    app: CameraApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgesdk_device.app.viewers.STUCK_S", 0.5)
+    viewers = lambda: json.loads(ask(app.address, path="/state.json")[1])["viewers"]  # noqa: E731
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.connect(("127.0.0.1", port_of(app)))
+        deaf.sendall(
+            b"GET /live HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        until(lambda: viewers() == 1)
+        with pytest.raises(ConnectionError):
+            for _ in range(1000):  # asking counts as being there
+                deaf.sendall(b"\x81\x84\0\0\0\0next")
+                time.sleep(0.02)
+        until(lambda: viewers() == 0)
 
 
 def test_a_viewer_may_stay_longer_than_a_request(app: CameraApp) -> None:

@@ -86,6 +86,7 @@ def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         for source, found in (
             ("99", "cannot open camera 99.*edgesdk doctor"),
+            ("99999999999", "there is no camera 99999999999"),
             (str(tmp_path / "missing.mp4"), "no source"),
             (str(tmp_path / "text.mp4"), "does not know it as a video"),
             (str(tmp_path / "empty"), "holds no photos"),

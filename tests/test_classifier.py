@@ -12,6 +12,7 @@ import pytest
 from edgesdk import Classifier, modelfile, verbs
 from edgesdk.converted import Converted
 from edgesdk.errors import BackendError, DataError, ModelFileError
+from edgesdk.flatbuffer import pack_model, unpack_model
 from edgesdk.preprocess import fit_frame, read_photo, to_tensor, value_table
 from edgesdk_device.backends import installed_backends, open_backend
 from edgesdk_device.backends.interpreter import count_nodes
@@ -41,6 +42,18 @@ def test_golden_outputs_agree(int8_file: Converted, float_file: Converted) -> No
         assert result.ok
         assert result.inputs == 4
         assert result.max_difference <= result.tolerance
+
+
+def test_an_answer_that_is_no_number(float_file: Converted, tmp_path: Path) -> None:
+    """JSON has no NaN, and no page, broker or log can take one."""
+    file = modelfile.read(float_file.path)
+    model = unpack_model(file.content)
+    (bias,) = (buffer for buffer in model.buffers if buffer.data is not None and len(buffer.data) == 3 * 4)
+    bias.data = np.full(3, np.inf, np.float32).view(np.uint8)
+    modelfile.write(tmp_path / "m.tflite", pack_model(model), file.required_contract())
+    says = pytest.raises(BackendError, match="answer to this frame is no number: take another backend")
+    with Classifier(tmp_path / "m.tflite", backend="litert", threads=1, trust=True) as classify, says:
+        classify(np.zeros((32, 32, 3), np.uint8))
 
 
 @needs_tflite_runtime

@@ -11,8 +11,10 @@ import cv2
 import numpy as np
 import pytest
 
+import edgesdk
 from edgesdk import cli, modelfile
 from edgesdk.contract import blocks_frame, code_bytes
+from edgesdk.converted import Converted
 from edgesdk.errors import DataError, ModelFileError, StreamError, WriteError
 from edgesdk.preprocess import Pixels
 from edgesdk.verbs import codec as codecverbs
@@ -309,6 +311,20 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["one.png"]
 
 
+def test_a_recording_stays_where_the_next_one_cannot_begin(codec: Codec, tmp_path: Path) -> None:
+    out = tmp_path / "yard.eds"
+    out.write_bytes(b"of yesterday")
+    with pytest.raises(WriteError, match="nowhere"):
+        record("photo", out, source="synthetic", events=tmp_path / "nowhere" / "log")
+    damaged = tmp_path / "damaged.codec"
+    damaged.mkdir()
+    for half in ("encoder", "decoder"):
+        (damaged / f"{half}.tflite").write_bytes(b"damaged")
+    with pytest.raises(ModelFileError):
+        record(damaged, out, source="synthetic")
+    assert out.read_bytes() == b"of yesterday"
+
+
 def test_a_disk_that_fills_leaves_the_whole_messages_of_a_session(codec: Codec, tmp_path: Path) -> None:
     shots, out = tmp_path / "shots", tmp_path / "session.eds"
     shots.mkdir()
@@ -341,3 +357,14 @@ def test_wrong_wishes_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a folder that holds some itself, or a pattern such as '.*classes/\*/\*'"):
         codecverbs.find_files([tmp_path / "classes"], "photo")
     assert len(codecverbs.find_files([tmp_path / "classes/*/*"], "photo")) == 1
+
+
+def test_one_path_is_no_sequence_of_letters(int8_file: Converted, tmp_path: Path) -> None:
+    """As it is typed in a notebook: without a list around it."""
+    assert cv2.imwrite(str(tmp_path / "a.png"), np.zeros((16, 16, 3), np.uint8))
+    (made,) = edgesdk.compress(str(tmp_path / "a.png"))
+    assert list(edgesdk.decompress(made.path, out=tmp_path / "back.png")) == [tmp_path / "back.png"]
+    with pytest.raises(ModelFileError, match=r"cannot read b\.tflite"):
+        edgesdk.bench("b.tflite")
+    with pytest.raises(ValueError, match="backend is 'none'"):
+        edgesdk.bench(int8_file.path, backends=["none"])

@@ -1,9 +1,12 @@
+import gzip
 import json
 import os
 import select
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -81,6 +84,7 @@ def test_the_contract_says_what_was_measured(int8_file: Converted, run_folder: P
 
 def test_json_has_the_keys_that_scripts_rely_on(int8_file: Converted) -> None:
     facts = json.loads(json.dumps(int8_file.to_json()))
+    assert int8_file.to_json()["gzip_bytes"] == len(gzip.compress(int8_file.path.read_bytes()))
     keys = {"path", "spec", "accuracy", "agreement", "macs", "parameters", "size_bytes", "gzip_bytes", "sparsity"}
     assert keys | {"recipe", "seconds"} <= set(facts)
     assert set(facts["accuracy"]) == {"float", "float_tflite", "final", "n", "ci95"}
@@ -317,6 +321,30 @@ def test_a_converter_that_dies_costs_one_conversion() -> None:
     finally:
         first.close()
     assert worker.run_job(job)[4:8] == b"TFL3"
+
+
+def test_an_interrupted_job_does_not_answer_the_next_one() -> None:
+    """As the stop of a notebook or an editor reaches this process alone."""
+    job = FromGraph(graph=freeze(built()))
+    whole = worker.run_job(job)
+    stop = threading.Timer(0.02, signal.pthread_kill, (threading.get_ident(), signal.SIGINT))
+    stop.start()
+    with pytest.raises(KeyboardInterrupt):
+        worker.run_job(job)
+    stop.join()
+    assert len(worker.run_job(replace(job, precision="dynamic"))) < len(whole) / 2
+
+
+@pytest.mark.parametrize("command", ["convert", "verify"])
+def test_of_the_working_folder_no_code_is_run(
+    command: str, run_folder: Path, int8_file: Converted, tmp_path: Path
+) -> None:
+    """Its types.py would be imported for Python's own by every process that is started as a module."""
+    (tmp_path / "types.py").write_text("raise SystemExit('the file of the working folder was run')")
+    words = {"convert": [run_folder, "-o", "a.tflite"], "verify": [int8_file.path, "--trust"]}[command]
+    program = [Path(sys.executable).with_name("edgesdk"), command, *words]
+    done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="waits for a process that is no child of its own")

@@ -1,6 +1,7 @@
 import csv
 import os
 import shutil
+import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from conftest import write_photos
 from edgesdk import cli, modelfile
 from edgesdk.converted import Converted
-from edgesdk.errors import DataError
+from edgesdk.errors import DataError, WriteError
 from edgesdk.photos.data import (
     draw_evenly,
     load_images,
@@ -21,6 +22,7 @@ from edgesdk.photos.data import (
     split_dataset,
     split_for_conversion,
 )
+from edgesdk.photos.digits import digits_folder
 from edgesdk.preprocess import ImageInput
 from edgesdk_device.accuracy import judge
 from edgesdk_device.classifier import Model
@@ -210,3 +212,19 @@ def test_nothing_readable_is_an_error(tmp_path: Path) -> None:
 def test_calibration_is_drawn_evenly(photos: Path) -> None:
     drawn = draw_evenly(read_dataset(photos).photos, 9)
     assert Counter(photo.label for photo in drawn) == {0: 3, 1: 3, 2: 3}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files as a full disk does")
+def test_a_full_disk_leaves_no_half_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import resource
+
+    monkeypatch.setenv("EDGESDK_CACHE", str(tmp_path / "cache"))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, limits[1]))
+    try:
+        with pytest.raises(WriteError, match="make room, or name another cache folder"):
+            digits_folder()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list((tmp_path / "cache").iterdir()) == []
+    assert read_dataset("digits").fingerprint.startswith("7e114e72cb8f98ba")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from apps import until
 from edgesdk import Classifier, Delegate, cli, modelfile, verbs
 from edgesdk.converted import Converted
 from edgesdk.errors import BackendError
@@ -85,6 +86,22 @@ def test_a_delegate_that_fails_is_one_sentence(
     with pytest.raises(BackendError, match=sentence) as error:
         verbs.verify(int8_file.path, backend=backend, delegate=in_mode(library, mode))
     assert "\n" not in str(error.value)
+
+
+def test_what_a_delegate_prints_is_no_answer(int8_file: Converted, library: Path) -> None:
+    assert verbs.verify(int8_file.path, backend="litert", delegate=in_mode(library, "loud")).ok
+
+
+def test_a_delegate_that_hangs_ends_with_the_command(int8_file: Converted, library: Path) -> None:
+    command = [sys.executable, "-m", "edgesdk.cli", "verify", str(int8_file.path), "--backend", "litert"]
+    command += ["--delegate", str(library), "--delegate-option", "mode=hang"]
+    killed = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    mine = Path(f"/proc/{killed.pid}/task/{killed.pid}/children")
+    child = int(until(lambda: mine.read_text().split())[0])
+    until(lambda: str(library) in Path(f"/proc/{child}/maps").read_text())
+    killed.kill()
+    killed.wait()
+    until(lambda: not Path(f"/proc/{child}").exists() or "State:\tZ" in Path(f"/proc/{child}/status").read_text())
 
 
 def test_what_is_no_delegate_is_named(int8_file: Converted, tmp_path: Path) -> None:

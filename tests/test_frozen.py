@@ -18,6 +18,14 @@ class Point:
 
 
 @frozen
+class Quiet:
+    """Of a test."""
+
+    x: int
+    many: tuple[int, ...] = field(repr=False)
+
+
+@frozen
 class Positive:
     """Of a test."""
 
@@ -33,6 +41,7 @@ def test_it_is_a_dataclass_like_any_other() -> None:
     assert is_dataclass(point) and [item.name for item in fields(point)] == ["x", "y", "tags"]
     assert asdict(point) == {"x": 1, "y": 2, "tags": {}}
     assert repr(point) == "Point(x=1, y=2, tags={})"
+    assert repr(Quiet(x=1, many=(1, 2))) == "Quiet(x=1)"
     assert replace(point, x=3) == Point(x=3, y=2)
     assert pickle.loads(pickle.dumps(point)) == copy.deepcopy(point) == point
     assert Point(x=1).tags is not Point(x=1).tags

@@ -2,17 +2,22 @@
 
 import asyncio
 import json
+import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
 import pytest
+from cryptography import x509
 
 from edgesdk import cli
 from edgesdk_device.codec import find_codec
 from edgesdk_device.web import site
+from edgesdk_device.web.certificate import make_context
 from edgesdk_device.web.live import LiveServer
 
 
@@ -32,6 +37,8 @@ def test_the_page_is_told_that_it_is_live(server: LiveServer) -> None:
             answer = await http.get(f"/{model['url']}")
             assert await answer.read() == (find_codec("photo") / "decoder.tflite").read_bytes()
             assert answer.headers["Cross-Origin-Embedder-Policy"] == "require-corp"
+            assert answer.headers["Cache-Control"] == "no-store"
+            assert "max-age" in (await http.get("/litertjs/index.js")).headers["Cache-Control"]
             assert (await http.get("/live", headers={"Origin": "http://elsewhere"})).status == 403
             assert (await http.get("/", headers={"Host": "elsewhere"})).status == 403
             assert (await http.post("/measured")).status == 404
@@ -99,6 +106,23 @@ def test_elsewhere_it_speaks_https_to_who_has_the_token(litertjs_names: Path) ->
     with LiveServer("photo", "0.0.0.0:0") as server:
         assert server.address.startswith("https://") and "?token=" in server.address
         asyncio.run(ask(server.address))
+
+
+def test_the_certificate_outlives_a_long_run_and_takes_any_host_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "küche")
+    context = make_context("0.0.0.0")
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        served = threading.Thread(target=lambda: context.wrap_socket(theirs, server_side=True).close())
+        served.start()
+        trusting = ssl.create_default_context()
+        trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+        with trusting.wrap_socket(ours) as line:
+            found = x509.load_der_x509_certificate(line.getpeercert(binary_form=True) or b"")
+        served.join()
+    assert found.not_valid_after_utc - datetime.now(UTC) > timedelta(days=360)
+    names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert "xn--kche-0ra" in names.get_values_for_type(x509.DNSName)
 
 
 def test_a_codec_is_named_by_its_folder_or_name(litertjs_names: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import edgesdk
 from edgesdk import modelfile
 from edgesdk.converted import Converted
 from edgesdk.errors import ModelFileError, WriteError
@@ -18,6 +19,12 @@ def test_what_is_read_is_what_was_written(int8_file: Converted) -> None:
     with zipfile.ZipFile(int8_file.path) as archive:
         assert archive.read("labels.txt").decode().split() == ["blue", "green", "red"]
         assert all(info.compress_type == zipfile.ZIP_STORED for info in archive.infolist())
+
+
+def test_a_notebook_shows_no_megabytes(int8_file: Converted) -> None:
+    """What a cell's last line returns is shown whole."""
+    assert "content" not in repr(modelfile.read(int8_file.path))
+    assert len(repr(edgesdk.inspect(int8_file.path))) < int8_file.path.stat().st_size / 10
 
 
 def test_the_same_model_gives_the_same_bytes(int8_file: Converted, tmp_path: Path) -> None:

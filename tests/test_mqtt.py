@@ -3,6 +3,7 @@
 import contextlib
 import json
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -225,3 +226,19 @@ def test_what_waited_is_sent_at_the_end_where_the_broker_is_back(
     publisher.close()
     assert "1 events did not reach the broker" in capsys.readouterr().err
     broker.start()
+
+
+def test_what_a_broker_did_not_confirm_is_told(broker: Broker, capsys: pytest.CaptureFixture[str]) -> None:
+    """It froze, or the network is cut: nobody said goodbye, so that events seem to leave."""
+    publisher = Publisher(AppSettings(mqtt=broker.url), model="pets", quiet=False)
+    until(publisher._client.is_connected)
+    publisher.tell(an_event(1))
+    until(lambda: not publisher._spool and not publisher._client._out_messages)
+    broker._process.send_signal(signal.SIGSTOP)
+    try:
+        publisher.tell(an_event(2))
+        publisher.tell(an_event(3))
+        publisher.close()
+    finally:
+        broker._process.send_signal(signal.SIGCONT)
+    assert "2 events did not reach the broker" in capsys.readouterr().err

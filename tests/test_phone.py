@@ -132,6 +132,39 @@ def test_an_output_that_is_no_number_is_no_golden_output(browser: WebDriver, ser
     assert script(browser, NO_NUMBER) == [False, True]
 
 
+TWICE = """
+const streams = [], media = navigator.mediaDevices, ask = media.getUserMedia.bind(media);
+media.getUserMedia = async (wish) => { streams.push(await ask(wish)); return streams[streams.length - 1]; };
+const { page } = await import("./main.js"), camera = document.getElementById("camera");
+const until = async (true_) => { while (!true_()) await new Promise((resolve) => setTimeout(resolve, 20)); };
+camera.click();
+camera.click();
+await until(() => streams.length === 2 && page.running);
+const { session } = page, [run, read, close] = ["run", "read", "close"].map((name) => session[name].bind(session));
+let under_way = false, closed_under_way = null;
+session.run = async (tensor) => {
+  under_way = true;
+  const output = await run(tensor);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  return output;
+};
+session.read = async (output) => { const scores = await read(output); under_way = false; return scores; };
+session.close = () => { closed_under_way = under_way; close(); };
+await until(() => under_way);
+document.getElementById("engine").dispatchEvent(new Event("change"));
+await until(() => page.session !== session && page.session);
+camera.click();
+return [closed_under_way, ...streams.map((stream) => stream.getTracks()[0].readyState)];
+"""
+
+
+def test_a_hasty_hand_leaves_no_camera_on_and_no_frame_behind(browser: WebDriver, server: PhoneServer) -> None:
+    """Start was pressed twice, then the engine changed in the middle of a frame."""
+    browser.get(server.address)
+    until(browser, "status", "proved on this phone")
+    assert script(browser, TWICE) == [False, "ended", "ended"]
+
+
 def test_the_camera_gets_the_labels_that_python_gives(
     browser: WebDriver, server: PhoneServer, int8_file: Converted, tmp_path: Path
 ) -> None:
@@ -317,6 +350,32 @@ def test_the_static_site_works_offline(browser: WebDriver, runtime: Path, int8_f
     photograph(browser, tmp_path / "offline.png")
     again = edgesdk.build_site([int8_file.path], site)  # its own older site is replaced
     assert again == site and (site / "models" / "0.tflite").read_bytes() == int8_file.path.read_bytes()
+
+
+def test_a_newer_site_takes_the_place_of_what_was_kept(
+    browser: WebDriver, runtime: Path, int8_file: Converted, tmp_path: Path
+) -> None:
+    """Also where an old script would fail on the new page: on the next visit, and without a network from then on."""
+    site = edgesdk.build_site([int8_file.path], tmp_path / "site")
+    handler = functools.partial(_Quiet, directory=str(site))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    address = f"http://localhost:{server.server_port}/"
+    browser.get(address)
+    until(browser, "proof", "works without a network")
+    (tmp_path / "newer.tflite").write_bytes(int8_file.path.read_bytes())
+    edgesdk.build_site([tmp_path / "newer.tflite"], site)
+    for name in ("index.html", "main.js"):
+        (site / name).write_text((site / name).read_text().replace('"minutes"', '"duration"'))
+    browser.get(address)
+    until(browser, "proof", "works without a network")
+    server.shutdown()
+    server.server_close()
+    thread.join()
+    browser.get(address)
+    until(browser, "status", "proved on this phone")
+    assert browser.title == "newer · edgesdk" and browser.find_elements(By.ID, "duration")
 
 
 def test_a_phone_that_leaves_is_said(server: PhoneServer) -> None:

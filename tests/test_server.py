@@ -193,9 +193,16 @@ def test_elsewhere_than_on_loopback_a_token_opens_the_page_once(
         cookie = headers["Set-Cookie"].partition(";")[0]
         assert ask(here, headers={"Cookie": cookie})[0] == 200
         assert ask(here, path=f"/state.json?token={token}")[0] == 200  # for a script
-    monkeypatch.setenv("EDGESDK_TOKEN", "chosen")
+    monkeypatch.setenv("EDGESDK_TOKEN", 'cho&sen#;"1')
     with running(int8_file, serve="0.0.0.0:0") as app:
-        assert app.address.endswith("?token=chosen")
+
+        async def enter() -> int:
+            async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
+                url = f"http://127.0.0.1:{app.address.rpartition(':')[2]}"
+                async with browser.get(url) as answer:
+                    return answer.status
+
+        assert asyncio.run(enter()) == 200
 
 
 def look(

@@ -19,6 +19,7 @@ from edgesdk import CaptureOptions, Frame, Notice, open_source
 from edgesdk.errors import SourceError
 from edgesdk_device.cameras import jpeg as decoder
 from edgesdk_device.cameras.live import CorruptFrameError
+from edgesdk_device.cameras.opencv import source_name
 from edgesdk_device.cameras.paced import play
 from edgesdk_device.cameras.synthetic import SyntheticSource
 from servers import HEADER, HttpCamera, RtspCamera, frames, jpeg, part, send, silence, then
@@ -95,6 +96,7 @@ def test_what_refuses_or_answers_otherwise_is_an_error_at_once() -> None:
         b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n": "answers 404 Not Found; check the path",
         b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n": "name the user and password",
         b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html>": "answers with text/html",
+        b"HTTP/1.1 302 Go\r\nLocation: ftp://127.0.0.1:9/\r\nContent-Length: 0\r\n\r\n": "it leads to FTP",
         b"SSH-2.0-OpenSSH\r\n": "check that the address answers",
         b"": "check that the address answers",
         HEADER + b"x" * 100 + b"--frame" + b"\0" * 20000: "something else than motion JPEG",
@@ -222,8 +224,9 @@ def test_a_password_is_sent_and_never_shown(notices: list[Notice]) -> None:
     denied = send(b'HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm="x"\r\nContent-Length: 0\r\n\r\n')
     with HttpCamera(denied, frames(2), denied) as camera:
         url = camera.url.replace("http://", "http://me:s3cret%21@")
-        with open_source(url, options=FAST, on_notice=notices.append) as source:
+        with open_source(f"{url}?of=rtsp://a:b@c", options=FAST, on_notice=notices.append) as source:
             next(iter(source))
+            assert b"?of=rtsp://a:b@c HTTP" in camera.requests[1]
             with pytest.raises(SourceError, match="x"):
                 open_source(url.replace("http", "x"), options=FAST)
             waiter = threading.Thread(target=lambda: list(source))
@@ -237,6 +240,8 @@ def test_a_password_is_sent_and_never_shown(notices: list[Notice]) -> None:
     with pytest.raises(SourceError) as caught:
         open_source(url, options=FAST)
     assert "s3cret" not in str(caught.value)
+    pipeline = "rtspsrc location=rtsp://{}camera/live ! decodebin ! videoconvert ! appsink"
+    assert source_name(pipeline.format("me:s3cret@")) == pipeline.format("")
 
 
 def test_rtsp_that_is_killed_restarted_and_falls_silent(tmp_path: Path, notices: list[Notice]) -> None:
@@ -395,6 +400,7 @@ class FakePicamera:
     """What the adapter uses of picamera2, which exists on a Raspberry Pi only."""
 
     fail = False
+    closed = 0
 
     def __init__(self) -> None:
         self.left = 3
@@ -405,7 +411,9 @@ class FakePicamera:
     def configure(self, configuration: dict[str, object]) -> None:
         assert configuration == {"main": {"size": (320, 240), "format": "RGB888"}, "controls": {"FrameRate": 30}}
 
-    def start(self) -> None: ...
+    def start(self) -> None:
+        if self.fail:
+            raise RuntimeError("Failed to start camera: Device or resource busy")
 
     def capture_request(self) -> "FakePicamera":
         if not self.left:
@@ -423,7 +431,8 @@ class FakePicamera:
 
     def release(self) -> None: ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        type(self).closed += 1
 
 
 def test_the_adapter_for_picamera2(monkeypatch: pytest.MonkeyPatch, notices: list[Notice]) -> None:
@@ -437,3 +446,8 @@ def test_the_adapter_for_picamera2(monkeypatch: pytest.MonkeyPatch, notices: lis
     assert all(20 <= frame.capture_ms < 200 for frame in seen)
     assert kinds(notices) == ["lost", "recovered"]
     assert "camera unplugged" in notices[0].text
+    closed = FakePicamera.closed
+    monkeypatch.setattr(FakePicamera, "fail", True)
+    with pytest.raises(SourceError, match=r"cannot open the Pi's camera \(Failed to start"):
+        open_source("picamera", options=options)
+    assert FakePicamera.closed == closed + 1

@@ -34,7 +34,7 @@ class Worker:
     def __init__(self) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "edgesdk_convert.worker"],
+            [sys.executable, "-P", "-m", "edgesdk_convert.worker"],  # -P: of the working folder nothing is imported
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -67,6 +67,9 @@ class Worker:
             raise ConversionError(
                 f"the converter process died (exit code {code}){': ' if said else ''}{said}"
             ) from error
+        except BaseException:  # Ctrl-C: its answer would be taken for that of the next job
+            self.close()
+            raise
         if isinstance(answer, EdgeSDKError):
             raise answer
         if not ok:

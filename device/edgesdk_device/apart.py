@@ -8,12 +8,15 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Self
 
 from edgesdk.errors import BackendError, EdgeSDKError
 from edgesdk.quiet import last_words
+
+PARENT_EVERY_S = 0.5
 
 
 def ask_apart(module: str, question: dict[str, Any], subject: str, timeout_s: float) -> dict[str, Any]:
@@ -40,7 +43,7 @@ class Apart:
         # What this process can import, the other one must find, too, wherever its script put it on the path.
         known = [os.environ.get("PYTHONPATH", ""), *sys.path]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, known))}
-        command = [sys.executable, "-W", "ignore", "-m", module]
+        command = [sys.executable, "-P", "-W", "ignore", "-m", module]
         pipe = subprocess.PIPE
         try:
             self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self._said, env=environment)
@@ -112,9 +115,20 @@ class Apart:
 
 def answer_apart(work: Callable[..., Any]) -> None:
     """In the fresh process: for each question do the work and print the value it gives (a dataclass), or its error."""
+    # What a runtime or a delegate prints goes where its errors go; the answers have the real stdout for themselves.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     for line in sys.stdin:
         try:
             answer = asdict(work(**json.loads(line)))
         except EdgeSDKError as error:
             answer = {"error": str(error)}
-        print(json.dumps(answer), flush=True)
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+def _end_with(parent: int) -> None:
+    """End with the process that asks: a model that hangs would never come to the next question."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_EVERY_S)
+    os._exit(1)

@@ -1,5 +1,6 @@
 """A frame in, a label out."""
 
+import math
 import time
 import warnings
 from pathlib import Path
@@ -207,6 +208,7 @@ class Classifier(Model):
         Raises:
             ValueError: if the frame is of another dtype or shape, or top < 1.
             DataError: if the photo cannot be read.
+            BackendError: if the network overflows on it, so that its answer is no number.
         """
         if top < 1:
             raise ValueError(f"top is {top}, expected at least 1")
@@ -223,6 +225,8 @@ class Classifier(Model):
         done = time.perf_counter()
         best = best_first(output, top)
         scores = self._scores(output, best)
+        if math.isnan(scores[0]):  # no number is above it
+            raise BackendError("the model's answer to this frame is no number: take another backend, or an int8 file")
         labels = self.labels
         named = tuple(zip([labels[index] for index in best], scores, strict=True))
         return Classification(

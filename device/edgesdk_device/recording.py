@@ -74,12 +74,16 @@ def record(
     if frames is not None and frames < 1:
         raise ValueError(f"frames is {frames}, expected at least 1")
     opened = Codec(codec, backend=backend, threads=threads)
+    opened.encoder  # noqa: B018 - opens it, before anything is overwritten
     source_of_frames = open_source(source, options=capture)
+    log: IO[bytes] | None = None
     try:
-        file: IO[bytes] = Path(out).open("wb", buffering=0)  # noqa: SIM115 - closed where the frames end
-        log = None if events is None else Path(events).open("ab", buffering=0)  # noqa: SIM115
+        log = None if events is None else Path(events).open("ab", buffering=0)  # noqa: SIM115 - closed with the frames
+        file: IO[bytes] = Path(out).open("wb", buffering=0)  # noqa: SIM115 - last: what lies there is gone then
     except OSError as error:
         source_of_frames.close()
+        if log is not None:
+            log.close()
         raise WriteError(
             f"cannot write {error.filename}: {error.strerror}; name a file in a folder that exists"
         ) from error

@@ -15,7 +15,7 @@ T = TypeVar("T")
 def frozen(kind: type[T]) -> type[T]:
     """The class as `dataclass(frozen=True, kw_only=True)` gives it; `fields`, `replace` and `asdict` take it too.
 
-    Of a field only its default is looked at, and each annotation is a field.
+    Of a field its default and `repr` are looked at, and each annotation is a field.
     """
     made = dataclass(init=False, repr=False, eq=False)(kind)
     for method in _METHODS:
@@ -43,7 +43,8 @@ class _Value:
             self.__post_init__()
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__dataclass_fields__)
+        fields = self.__dataclass_fields__.items()
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name, item in fields if item.repr)
         return f"{type(self).__qualname__}({shown})"
 
     def __eq__(self, other: object) -> bool:

@@ -1,5 +1,6 @@
 """What `inspect` shows of one file, and of the difference between two."""
 
+import gzip
 from dataclasses import asdict
 from typing import Any
 
@@ -91,7 +92,7 @@ def _facts(found: Inspected) -> dict[str, str]:
         "input": f"{_describe_input(image)}, (byte - {image.mean:g}) / {image.std:g}",
         "output": contract.output.kind,
         "precision": f"{contract.recipe.precision}, input and output {contract.recipe.io}",
-        "gzipped": f"{contract.measured.gzip_bytes:,}",
+        "gzipped": f"{len(gzip.compress(found.file.path.read_bytes())):,}",
         "trained": "yes" if source.trained else "no: random weights",
     }
     if labels:

@@ -90,7 +90,7 @@ class Confusion:
     true: str
     answered: str
     count: int
-    photo: str = ""
+    photo: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,10 +185,10 @@ class Measurement:
     after: Conditions | None = None
     warnings: tuple[str, ...] = ()
     turns: int = 0
-    samples_ms: tuple[float, ...] = ()
-    blocks: tuple[int, ...] = ()
-    yardstick_ms: tuple[float, ...] = ()
-    frame_samples_ms: tuple[float, ...] = ()
+    samples_ms: tuple[float, ...] = field(default=(), repr=False)  # no screen is for thousands of numbers
+    blocks: tuple[int, ...] = field(default=(), repr=False)
+    yardstick_ms: tuple[float, ...] = field(default=(), repr=False)
+    frame_samples_ms: tuple[float, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ CRC-32: a flipped bit is found before any interpreter sees the file.
 """
 
 import hashlib
-from dataclasses import replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,7 +34,7 @@ class ModelFile:
     """
 
     path: Path
-    content: bytes
+    content: bytes = field(repr=False)  # megabytes
     contract: Contract | None
     sha256: str
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -38,23 +39,40 @@ def silenced() -> Iterator[None]:
         yield
 
 
+_lock = threading.Lock()
+_places: list[int] = []  # of the blocks that run now, in all threads
+_kept: list[int] = []  # what descriptors 1 and 2 were before the first of them
+
+
 @contextlib.contextmanager
 def _sent_to(place: int) -> Iterator[None]:
-    """Let descriptors 1 and 2 be that one while the block runs."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = os.dup(1), os.dup(2)
+    """Let descriptors 1 and 2 be that one while the block runs.
+
+    They are the whole process's: of blocks that overlap in several threads the last to end gives them back.
+    """
+    with _lock:
+        if not _places:
+            _kept[:] = os.dup(1), os.dup(2)
+        _places.append(place)
+        _let_be(place, place)
     try:
-        os.dup2(place, 1)
-        os.dup2(place, 2)
         yield
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os.dup2(kept[0], 1)
-        os.dup2(kept[1], 2)
-        os.close(kept[0])
-        os.close(kept[1])
+        with _lock:
+            _places.remove(place)
+            if _places:
+                _let_be(_places[-1], _places[-1])
+            else:
+                _let_be(*_kept)
+                for descriptor in _kept:
+                    os.close(descriptor)
+
+
+def _let_be(out: int, err: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(out, 1)
+    os.dup2(err, 2)
 
 
 def last_words(log: bytes, most: int) -> str:

@@ -19,7 +19,7 @@ class Stage:
         rate: Adam's largest learning rate; reached after a warm-up, then a cosine to zero.
         epsilon: Adam's.
         batch: images a step, on all devices together.
-        patience: epochs without a better one before it stops.
+        patience: epochs in a row without a better one that it goes on after; one more ends it.
         flip: see `augment`.
         seed: of shuffling and augmentation, with the epoch's number.
         methods: what it does beyond that.
@@ -76,6 +76,6 @@ class Progress:
     seconds: float = 0.0
 
     def stalled(self, stage: Stage) -> bool:
-        """Whether none of the last `patience` epochs was the stage's best."""
+        """Whether the stage's best epoch is more than `patience` epochs ago."""
         merits = [stage.merit(row) for row in self.history]
         return bool(merits) and len(merits) - 1 - merits.index(max(merits)) > stage.patience

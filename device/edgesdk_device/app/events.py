@@ -45,6 +45,7 @@ class EventLog:
             found = os.fstat(self._file)
             self._size = found.st_size
             self._rotates = stat.S_ISREG(found.st_mode)  # /dev/stdout must not be renamed
+            self._end_last_line()
         except OSError as error:
             reason = f"{error.strerror}; name a file in a folder that exists"
             raise WriteError(f"cannot write events to {self.path}: {reason}") from error
@@ -96,11 +97,20 @@ class EventLog:
                 raise OSError(0, "the disk takes only a part of a line")
         self._size += written
 
+    def _end_last_line(self) -> None:
+        """A power cut may have left half a line: what comes next must not be part of it."""
+        if self._rotates and self._size:
+            with self.path.open("rb") as file:
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    self._size += os.write(self._file, b"\n")
+
     def _rotate(self) -> None:
-        for number in range(OLD_FILES, 0, -1):
-            older = self._numbered(number - 1)
-            if older.exists():
-                older.replace(self._numbered(number))
+        if self.path.exists():  # else it was moved already, and no new one could be opened: the old ones stay
+            for number in range(OLD_FILES, 0, -1):
+                older = self._numbered(number - 1)
+                if older.exists():
+                    older.replace(self._numbered(number))
         fresh = self._open()
         os.close(self._file)
         self._file, self._size = fresh, 0

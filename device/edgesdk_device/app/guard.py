@@ -3,7 +3,7 @@
 import hmac
 import secrets
 from collections.abc import Awaitable, Callable
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from aiohttp import web
 
@@ -66,6 +66,11 @@ class Guard:
         )
         raise entered
 
+    @property
+    def query(self) -> str:
+        """What the address of the page ends with; "" on loopback."""
+        return f"?token={quote(self.token, safe='')}" if self.token else ""
+
     def _equal(self, given: str) -> bool:
         return hmac.compare_digest(given.encode(errors="replace"), self.token.encode())
 
@@ -75,7 +80,7 @@ def same_origin(request: web.Request) -> bool:
     origin = request.headers.get("Origin")
     if origin is None:
         return request.headers.get("Sec-Fetch-Site", "same-origin") in ("same-origin", "none")
-    return urlsplit(origin).netloc == request.host
+    return origin.partition("://")[2] == request.host
 
 
 def host_name(host: str) -> str:

@@ -43,6 +43,7 @@ class Look(Classifier):
         self.decisions = settings.decisions
         self._before: npt.NDArray[np.int16] | None = None
         self._awake = 0
+        self._wake = False
         self._asleep: set[int] = set()  # the rooms of frames that need no answer; a stream has several on their way
         self._last: Classification | None = None
 
@@ -62,9 +63,14 @@ class Look(Classifier):
         self._last = super().answer(values, top=top, preprocess_ms=preprocess_ms)
         return self._last
 
+    def wake(self) -> None:
+        """Classify the next frames though nothing moves; from any thread."""
+        self._wake = True
+
     def _moves(self, region: npt.NDArray[Any]) -> bool:
         now = small_grey(region)
-        if self._before is None or changed_share(self._before, now) >= self.decisions.motion:
+        woken, self._wake = self._wake, False
+        if woken or self._before is None or changed_share(self._before, now) >= self.decisions.motion:
             self._awake = self.decisions.window
         else:
             self._awake -= 1

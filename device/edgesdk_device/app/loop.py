@@ -80,11 +80,12 @@ class CameraApp:
         self._lock = threading.Lock()  # events come from the source's and the page's threads too
         self._since: deque[Event] = deque(maxlen=1000)
         self._window: Window | None = None
+        self._look: Look | None = None  # the source may say something before it is there
         with contextlib.ExitStack() as opened:
             if source is None:  # first: what is missing is said before runtimes are measured
                 source = open_source(settings.source, options=settings.capture, on_notice=self._notice)
             opened.enter_context(source)
-            classify = opened.enter_context(Look(path, settings, quiet=quiet))
+            self._look = classify = opened.enter_context(Look(path, settings, quiet=quiet))
             sinks = opened.enter_context(contextlib.ExitStack())  # closed after the stream, which tells until then
             self._stream = opened.enter_context(Stream(source, classify))
             self._open_sinks(settings, classify, sinks, quiet)
@@ -159,6 +160,8 @@ class CameraApp:
             if notice.kind in ("lost", "stalled"):
                 for event in self._decider.forget(at=notice.at):
                     self._spread(event)
+            if self._look is not None:
+                self._look.wake()  # the votes are gone, and what is there may not move
             self._spread(Event(kind=notice.kind, at=notice.at, text=notice.text))
 
     def _tell(self, event: Event) -> None:

@@ -78,6 +78,8 @@ class Publisher:
         self._said = ""
         self._taken = False  # whether the broker let us in
         self._spool: deque[str] = deque()
+        self._sent: set[int] = set()  # events on their way, which the broker has not confirmed
+        self._confirmed: deque[int] = deque()  # of the client's thread, which must not wait for a lock of ours
         self._flushing = threading.Lock()  # the app's thread and the client's
         self._meter = Meter()
         self._state: dict[str, Any] = {"label": NONE, "score": 0.0, "source": "ok", "temperature_c": None}
@@ -94,6 +96,7 @@ class Publisher:
         client.on_connect = self._connected
         client.on_connect_fail = self._not_connected
         client.on_disconnect = self._disconnected
+        client.on_publish = lambda _, __, number, *___: self._confirmed.append(number)
         client.connect_async(broker.host, broker.port, keepalive=30)
         client.loop_start()
 
@@ -130,7 +133,7 @@ class Publisher:
 
     def close(self) -> None:
         """Say that this camera is offline, and stop the thread."""
-        if self._spool and not self._client.is_connected():
+        if self._waiting and not self._client.is_connected():
             self._look_again()
         if self._client.is_connected():
             self._flush()
@@ -139,8 +142,8 @@ class Publisher:
                 goodbye.wait_for_publish(GOODBYE_S)
         self._client.disconnect()
         self._client.loop_stop()
-        if self._spool:
-            remark(f"{len(self._spool)} events did not reach the broker, which is away", quiet=self._quiet)
+        if waiting := self._waiting:
+            remark(f"{waiting} events did not reach the broker, which is away", quiet=self._quiet)
 
     def _look_again(self) -> None:
         """Whether the broker is back, which the thread asks twice a minute only; if so, tell what waited."""
@@ -153,7 +156,7 @@ class Publisher:
             return
         goodbye = None
         while time.monotonic() < end and client.loop(0.05) == paho.MQTT_ERR_SUCCESS:
-            if goodbye is None and client.is_connected() and not self._spool:
+            if goodbye is None and client.is_connected() and not self._waiting:
                 goodbye = self._say_offline()
             if goodbye is not None and goodbye.is_published():
                 break
@@ -170,15 +173,28 @@ class Publisher:
 
     def _flush(self) -> None:
         with self._flushing:
+            self._strike_out()
             while self._spool and self._client.is_connected():
                 sent = self._client.publish(f"{self._base}/event", self._spool[0], qos=1)
                 if sent.rc == paho.MQTT_ERR_QUEUE_SIZE:
                     return
                 self._spool.popleft()
+                self._sent.add(sent.mid)
+
+    def _strike_out(self) -> None:
+        while self._confirmed:
+            self._sent.discard(self._confirmed.popleft())
+
+    @property
+    def _waiting(self) -> int:
+        """Events that the broker does not have, as far as we know."""
+        with self._flushing:
+            self._strike_out()
+            return len(self._spool) + len(self._sent)
 
     def _connected(self, _: Any, __: Any, ___: Any, reason: Any, ____: Any) -> None:
         if reason.is_failure:
-            self._say(f"refuses: {reason}; {self._waiting()}")
+            self._say(f"refuses: {reason}; {self._promise()}")
             return
         self._taken = True
         self._client.publish(f"{self._base}/availability", "online", qos=1, retain=True)
@@ -204,14 +220,14 @@ class Publisher:
         self._client.publish(topic, json.dumps(config, ensure_ascii=False), qos=1, retain=True)
 
     def _not_connected(self, *_: Any) -> None:
-        self._say(f"does not answer; {self._waiting()}")
+        self._say(f"does not answer; {self._promise()}")
 
     def _disconnected(self, _: Any, __: Any, ___: Any, reason: Any, ____: Any) -> None:
         if reason.is_failure and self._taken:
-            self._say(f"is gone; {self._waiting()}")
+            self._say(f"is gone; {self._promise()}")
         self._taken = False
 
-    def _waiting(self) -> str:
+    def _promise(self) -> str:
         return f"up to {SPOOL} events wait for it"
 
     def _say(self, text: str) -> None:

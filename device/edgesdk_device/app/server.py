@@ -67,8 +67,7 @@ class PageServer:
         listening = listen(host, port)
         port = listening.getsockname()[1]
         self._guard = Guard(host, port, os.environ.get(TOKEN_VARIABLE))
-        token = f"?token={self._guard.token}" if self._guard.token else ""
-        self.address = f"http://{reachable(host)}:{port}/{token}"
+        self.address = f"http://{reachable(host)}:{port}/{self._guard.query}"
         self._settings, self._labels, self._model, self._tell = settings, list(labels), model, tell
         self._meter, self._facts = Meter(), Facts()
         self._events: deque[dict[str, object]] = deque(maxlen=RECENT)

@@ -15,6 +15,7 @@ Frame = TypeVar("Frame")
 HEARTBEAT_S = 15.0
 CREDIT = 2  # frames on their way to one viewer: one is drawn while the next travels
 STUCK_S = 10.0
+GOODBYE_S = 1.0
 NOTES = 50
 
 
@@ -26,10 +27,10 @@ class Viewer:
         sent: the number of the last frame it was given.
     """
 
-    def __init__(self, socket: web.WebSocketResponse) -> None:
+    def __init__(self, socket: web.WebSocketResponse, transport: asyncio.Transport) -> None:
         self.credit = CREDIT
         self.sent = 0
-        self._socket = socket
+        self._socket, self._transport = socket, transport
         self._notes: deque[str] = deque(maxlen=NOTES)
         self._picture: bytes | None = None
         self._wake = asyncio.Event()
@@ -58,10 +59,19 @@ class Viewer:
             sending.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await sending
+            self._hang_up_on_the_deaf()
 
     async def leave(self, reason: str) -> None:
         """Close the line from this side."""
-        await self._socket.close(code=WSCloseCode.GOING_AWAY, message=reason.encode())
+        goodbye = self._socket.close(code=WSCloseCode.GOING_AWAY, message=reason.encode())
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(goodbye, GOODBYE_S)
+        self._hang_up_on_the_deaf()
+
+    def _hang_up_on_the_deaf(self) -> None:
+        """A line that is closed stays open for as long as something waits in it that the other side does not read."""
+        if self._transport.get_write_buffer_size():
+            self._transport.abort()
 
     async def _send(self) -> None:
         try:
@@ -73,8 +83,8 @@ class Viewer:
                 if self._picture is not None:
                     picture, self._picture = self._picture, None
                     await asyncio.wait_for(self._socket.send_bytes(picture), STUCK_S)
-        except (TimeoutError, ConnectionError):  # it does not read, or it is gone
-            await self._socket.close()
+        except (TimeoutError, ConnectionError):  # it does not read, so that no goodbye reaches it, or it is gone
+            self._transport.abort()
 
 
 class Audience(Generic[Frame]):
@@ -131,8 +141,10 @@ class Audience(Generic[Frame]):
             reason = f"{len(self.viewers)} are watching already"
             await line.close(code=WSCloseCode.TRY_AGAIN_LATER, message=reason.encode())
             return line
+        if request.transport is None:  # it left meanwhile
+            return line
         door.stay(request.protocol)
-        viewer = Viewer(line)
+        viewer = Viewer(line, request.transport)
         self.viewers.add(viewer)
         if hello is not None:
             viewer.note(hello())

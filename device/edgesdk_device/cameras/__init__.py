@@ -27,6 +27,8 @@ __all__ = [
     "open_source",
 ]
 
+LONGEST_NUMBER = 9
+
 
 def open_source(
     source: str | int | Path, *, options: CaptureOptions | None = None, on_notice: OnNotice | None = None
@@ -51,6 +53,8 @@ def open_source(
     if is_live and options.paced:
         raise ValueError(f"{source_name(text)} has its own pace; only files, folders and synthetic can be paced")
     if text.isdecimal():
+        if len(text) > LONGEST_NUMBER:  # OpenCV takes 31 bits
+            raise SourceError(f"there is no camera {text[:20]}: expected its number, such as 0")
         return Camera(int(text), options=options, on_notice=on_notice)
     if is_live:
         return _open_live(text, options, on_notice)

@@ -12,6 +12,7 @@ import urllib.request
 from contextlib import suppress
 from email.message import Message
 from http.client import HTTPException, HTTPResponse
+from typing import NoReturn
 from urllib.parse import unquote, urlsplit
 
 from edgesdk.errors import SourceError
@@ -137,15 +138,23 @@ class MjpegReader:
         self._buffer += data
 
 
+class _NoFtp(urllib.request.FTPHandler):
+    """Where a camera sends us elsewhere, it is to HTTP: what FTP answers is no response of a camera."""
+
+    def ftp_open(self, _: urllib.request.Request) -> NoReturn:
+        raise urllib.error.URLError("it leads to FTP")
+
+
 def _get(url: str, timeout_s: float) -> HTTPResponse:
     named, parts = without_password(url), urlsplit(url)
-    handlers: list[urllib.request.BaseHandler] = []
+    address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    handlers: list[urllib.request.BaseHandler] = [_NoFtp()]
     if parts.username is not None:
         keys = urllib.request.HTTPPasswordMgrWithDefaultRealm()
-        keys.add_password(None, named, unquote(parts.username), unquote(parts.password or ""))
-        handlers = [urllib.request.HTTPBasicAuthHandler(keys), urllib.request.HTTPDigestAuthHandler(keys)]
+        keys.add_password(None, address, unquote(parts.username), unquote(parts.password or ""))
+        handlers += [urllib.request.HTTPBasicAuthHandler(keys), urllib.request.HTTPDigestAuthHandler(keys)]
     try:
-        request = urllib.request.Request(named, headers={"User-Agent": "edgesdk"})
+        request = urllib.request.Request(address, headers={"User-Agent": "edgesdk"})
         response = urllib.request.build_opener(*handlers).open(request, timeout=timeout_s)
     except urllib.error.HTTPError as error:
         with error:

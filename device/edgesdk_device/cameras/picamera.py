@@ -29,19 +29,25 @@ class PicameraReader:
                 f"picamera2 does not load ({error}): sudo apt install python3-picamera2, and make the virtual "
                 "environment with --system-site-packages"
             ) from error
-        size = options.width or DEFAULT_WIDTH, options.height or DEFAULT_HEIGHT
+        controls = {} if options.fps is None else {"FrameRate": options.fps}
+        # libcamera names the order of a little-endian word: its RGB888 lies in memory as B, G, R.
+        main = {
+            "size": (options.width or DEFAULT_WIDTH, options.height or DEFAULT_HEIGHT),
+            "format": "RGB888",
+        }
         try:
             self._camera = Picamera2()
+            try:
+                self._camera.configure(self._camera.create_video_configuration(main=main, controls=controls))
+                self._camera.start()
+            except RuntimeError:
+                self.close()  # or it would be in use at the next try
+                raise
         except (IndexError, RuntimeError) as error:
             raise SourceError(
                 f"cannot open the Pi's camera ({error}): is its cable in, and no other program using it? "
                 "`rpicam-hello --list-cameras` lists what is there"
             ) from error
-        controls = {} if options.fps is None else {"FrameRate": options.fps}
-        # libcamera names the order of a little-endian word: its RGB888 lies in memory as B, G, R.
-        main = {"size": size, "format": "RGB888"}
-        self._camera.configure(self._camera.create_video_configuration(main=main, controls=controls))
-        self._camera.start()
 
     def read(self) -> Frame:
         """The next frame."""

@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edgesdk.atomic import make_folder
@@ -21,17 +21,25 @@ def folder_aside(home: Path, fix: str) -> Iterator[Path]:
     Raises:
         WriteError: if it, or what the block writes, cannot be written.
     """
-    parent = make_folder(home.absolute().parent)
-    aside: Path | None = None
+    place = home.resolve()  # "." has no name
+    parent = make_folder(place.parent)
+    scratch: Path | None = None
     try:
-        aside = Path(tempfile.mkdtemp(prefix=f".{home.name}.", dir=parent))
+        scratch = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=parent))
+        aside = scratch / "new"
+        aside.mkdir()
         yield aside
         aside.chmod(0o755)
-        if home.exists():
-            shutil.rmtree(home)
-        aside.rename(home)
+        if place.exists():
+            place.rename(scratch / "old")
+        try:
+            aside.rename(place)
+        except OSError:
+            with suppress(FileNotFoundError):
+                (scratch / "old").rename(place)
+            raise
     except OSError as error:
         raise WriteError(f"cannot write {home} ({error.strerror or error}): {fix}") from error
     finally:
-        if aside is not None:
-            shutil.rmtree(aside, ignore_errors=True)
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)

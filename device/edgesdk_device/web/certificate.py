@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgesdk.errors import MissingPackageError
 
-VALID = datetime.timedelta(days=7)
+VALID = datetime.timedelta(days=397)  # a camera's page may run for long; Apple's browsers take no longer one
 
 
 def make_context(host: str) -> ssl.SSLContext:
@@ -59,4 +59,4 @@ def _place(x509, text: str):  # type: ignore[no-untyped-def]
     try:
         return x509.IPAddress(ipaddress.ip_address(text.strip("[]")))
     except ValueError:
-        return x509.DNSName(text)
+        return x509.DNSName(text.encode("idna").decode())

@@ -75,7 +75,8 @@ def page_error(status: int, sentence: str) -> web.HTTPException:
 
 async def add_headers(_: web.Request, response: web.StreamResponse) -> None:
     """What every response carries; isolation from other sites gives the page threads."""
-    response.headers.update(HEADERS)
+    kept = response.headers.get("Cache-Control", HEADERS["Cache-Control"])
+    response.headers.update(HEADERS | {"Cache-Control": kept})
     response.headers["Content-Security-Policy"] = f"{PAGE_POLICY}; frame-ancestors 'none'"
     response.headers["Cross-Origin-Embedder-Policy"] = "require-corp"
     response.headers["Permissions-Policy"] = "camera=(self), microphone=(), geolocation=()"

@@ -59,8 +59,7 @@ class LiveServer:
         listening = listen(host, port)
         port = listening.getsockname()[1]
         self._guard = Guard(host, port, os.environ.get(TOKEN_VARIABLE), secure=secure)
-        scheme, token = ("https", f"?token={self._guard.token}") if secure else ("http", "")
-        self.address = f"{scheme}://{reachable(host)}:{port}/{token}"
+        self.address = f"http{'s' if secure else ''}://{reachable(host)}:{port}/{self._guard.query}"
         self._most = viewers + SPARE_CONNECTIONS
         self._beside = Background("edgesdk live")
         self._audience: Audience[bytes] = Audience(self._beside, viewers, bytes)

@@ -141,6 +141,7 @@ class PhoneServer:
                 yield Happening(kind="left", phone=phone, text=f"{phone} said nothing for {SILENT_S:.0f} s")
 
     def _joined(self, phone: str) -> None:
+        self._heard_of(phone)
         self._happened.put(Happening(kind="joined", phone=phone))
 
     async def _serve(self, listening: socket.socket, context: ssl.SSLContext) -> None:

@@ -78,7 +78,7 @@ def build_site(paths: Sequence[Path | str], out: Path | str, *, archives: Path |
         for index, model in enumerate(models):
             shutil.copyfile(model.path, aside / "models" / f"{index}.tflite")
         told = describe(models, None) | {"cached": [name for name in page_files() if name != "sw.js"]}
-        told["version"] = _fingerprint(aside)
+        told["version"] = _fingerprint(aside, told)
         (aside / SITE_FILE).write_text(json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8")
     return out
 
@@ -106,9 +106,9 @@ def _holds_something(path: Path) -> bool:
     return not path.is_dir() or any(path.iterdir())
 
 
-def _fingerprint(folder: Path) -> str:
-    """A name for this very content: a browser that kept another one fetches it anew."""
-    digest = hashlib.sha256()
+def _fingerprint(folder: Path, told: dict[str, object]) -> str:
+    """A name for this very content and what is told of it: a browser that kept another one fetches it anew."""
+    digest = hashlib.sha256(json.dumps(told).encode())
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]

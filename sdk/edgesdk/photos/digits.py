@@ -36,15 +36,22 @@ def digits_folder() -> Path:
     data = load_digits()
     aside = make_folder(cache_folder() / f".{NAME}.{os.getpid()}.part")
     seen = dict.fromkeys(range(10), 0)
-    for image, label in zip(data.images, data.target.tolist(), strict=True):
-        split = "test" if seen[label] % 5 == 4 else "train"
-        path = make_folder(aside / split / str(label)) / f"{label}_{seen[label]:03d}.png"
-        if not cv2.imwrite(str(path), (image * (255 / 16)).round().astype("uint8")):
-            raise WriteError(f"cannot write {path}: is the disk full? EDGESDK_CACHE names another cache folder")
-        seen[label] += 1
     try:
-        aside.rename(folder)
-    except OSError:  # another process was faster
+        for image, label in zip(data.images, data.target.tolist(), strict=True):
+            split = "test" if seen[label] % 5 == 4 else "train"
+            path = make_folder(aside / split / str(label)) / f"{label}_{seen[label]:03d}.png"
+            png = cv2.imencode(".png", (image * (255 / 16)).round().astype("uint8"))[1]
+            path.write_bytes(png.tobytes())  # cv2.imwrite is content with a full disk
+            seen[label] += 1
+        if not folder.is_dir():  # else another process was faster
+            aside.rename(folder)
+    except OSError as error:
+        if not folder.is_dir():
+            raise WriteError(
+                f"cannot write {folder}: {error.strerror or error}; make room, or name another cache folder with "
+                "EDGESDK_CACHE"
+            ) from error
+    finally:
         shutil.rmtree(aside, ignore_errors=True)
     return folder
 

@@ -10,6 +10,7 @@ from edgesdk.atomic import check_writable, make_folder, write_bytes, write_text
 from edgesdk.codecs.stream import unpack_head
 from edgesdk.errors import DataError, RunError, StreamError
 from edgesdk.runfolder import CODEC_CHECKPOINT_FILE, check_seed, refuse_other_kind, refuse_second
+from edgesdk.verbs.paths import Paths, each
 
 CODECS = ("compressor", "thumbnail")
 SUFFIX = ".edc"
@@ -135,7 +136,7 @@ def train_codec(
 
 
 def compress(
-    sources: Sequence[Path | str],
+    sources: Paths,
     *,
     codec: Path | str = "photo",
     quality: int = 50,
@@ -152,6 +153,9 @@ def compress(
         codec: "photo", "thumbnail" or a codec's folder.
         quality: 1 to 100; `target_bytes` (at most so many a photo) or `psnr` (at least so many dB) choose it instead.
         out: a folder; beside each photo if None.
+
+    Returns:
+        An iterator that compresses the next photo when it is asked for it: nothing is written before.
 
     Raises:
         DataError: if there is no such photo, or one is unreadable.
@@ -190,7 +194,7 @@ def compress(
 
 
 def decompress(
-    sources: Sequence[Path | str],
+    sources: Paths,
     *,
     codec: Path | str | None = None,
     out: Path | str | None = None,
@@ -203,6 +207,9 @@ def decompress(
         sources: streams, folders of .edc files, and patterns.
         codec: as in `compress`; found by the stream's id among those that come with edgesdk if None.
         out: a folder, or the name of one .png; beside each stream if None.
+
+    Returns:
+        An iterator that writes the next picture when it is asked for it.
 
     Raises:
         StreamError: if a stream is damaged or of a codec that is not here.
@@ -248,7 +255,7 @@ def decompress(
     return made()
 
 
-def find_files(sources: Sequence[Path | str], kind: str, suffix: str = "") -> list[Path]:
+def find_files(sources: Paths, kind: str, suffix: str = "") -> list[Path]:
     """The files that are named: themselves, those in a folder (of the suffix, photos if ""), those a pattern finds.
 
     Raises:
@@ -256,7 +263,7 @@ def find_files(sources: Sequence[Path | str], kind: str, suffix: str = "") -> li
     """
     photos = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
     found: list[Path] = []
-    for source in sources:
+    for source in each(sources):
         path = Path(source)
         if path.is_dir():
             wanted = (suffix,) if suffix else photos

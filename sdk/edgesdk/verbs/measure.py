@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgesdk.measurement import Measurement, OnAndroid, Refused
+from edgesdk.verbs.paths import Paths, each
 
 if TYPE_CHECKING:
     from edgesdk_device.backends import Delegate
 
 
 def bench(
-    paths: Sequence[Path | str],
+    paths: Paths,
     *,
     data: Path | str | None = None,
     backends: Sequence[str] = ("auto",),
@@ -43,12 +44,12 @@ def bench(
     from edgesdk_device.bench import Extra, measure_all
 
     extra = Extra(data=data, source=source, sustained_minutes=sustained_minutes)
-    files = [Path(path) for path in paths]
+    files = [Path(path) for path in each(paths)]
     return measure_all(files, backends, threads, delegate, extra=extra, quick=quick, quiet=quiet)
 
 
 def bench_android(
-    paths: Sequence[Path | str],
+    paths: Paths,
     serial: str,
     *,
     backends: Sequence[str] = ("auto",),
@@ -72,11 +73,11 @@ def bench_android(
     """
     from edgesdk_device.android import measure_on_android
 
-    return measure_on_android([Path(path) for path in paths], serial, backends, threads, delegate)
+    return measure_on_android([Path(path) for path in each(paths)], serial, backends, threads, delegate)
 
 
 def bench_on(
-    paths: Sequence[Path | str],
+    paths: Paths,
     host: str,
     *,
     backends: Sequence[str] = ("auto",),
@@ -102,7 +103,7 @@ def bench_on(
     from edgesdk_device.remote import Host
     from edgesdk_device.remote import bench_on as measure_there
 
-    files = [Path(path) for path in paths]
+    files = [Path(path) for path in each(paths)]
     return measure_there(
         files,
         Host(address=host),
@@ -116,7 +117,7 @@ def bench_on(
 
 
 def bench_fleet(
-    paths: Sequence[Path | str],
+    paths: Paths,
     fleet: Path | str,
     *,
     source: str = "memory",
@@ -135,4 +136,4 @@ def bench_fleet(
     from edgesdk_device.fleet import read_fleet
 
     extra = Extra(source=source, sustained_minutes=sustained_minutes)
-    return measure_everywhere([Path(path) for path in paths], read_fleet(fleet), extra, quick=quick, quiet=quiet)
+    return measure_everywhere([Path(path) for path in each(paths)], read_fleet(fleet), extra, quick=quick, quiet=quiet)

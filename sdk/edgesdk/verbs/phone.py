@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgesdk.measurement import Measurement, Refused
+from edgesdk.verbs.paths import Paths, each
 
 if TYPE_CHECKING:
     from edgesdk_device.web.phone import PhoneServer
@@ -13,7 +14,7 @@ BACKENDS = {"litertjs-wasm": "wasm", "litertjs-webgpu": "webgpu"}
 
 
 def phone(
-    paths: Sequence[Path | str],
+    paths: Paths,
     *,
     serve: str = "8443",
     collect: Path | str | None = None,
@@ -34,11 +35,11 @@ def phone(
     """
     from edgesdk_device.web.phone import PhoneServer
 
-    return PhoneServer(paths, address=serve, collect=collect, archives=litertjs)
+    return PhoneServer(each(paths), address=serve, collect=collect, archives=litertjs)
 
 
 def bench_phone(
-    paths: Sequence[Path | str],
+    paths: Paths,
     *,
     backends: Sequence[str] = ("auto",),
     threads: Sequence[int | None] = (None,),
@@ -74,12 +75,12 @@ def bench_phone(
         quick=quick,
         sustained_minutes=sustained_minutes,
     )
-    with PhoneServer(paths, address=serve, task=task) as server:
+    with PhoneServer(each(paths), address=serve, task=task) as server:
         tell(server.address)
-        return measure_there(paths, server)
+        return measure_there(each(paths), server)
 
 
-def build_site(paths: Sequence[Path | str], out: Path | str, *, litertjs: Path | str | None = None) -> Path:
+def build_site(paths: Paths, out: Path | str, *, litertjs: Path | str | None = None) -> Path:
     """Write a folder that any web server can serve: the page, LiteRT.js and the files; it sends nothing to anybody.
 
     Args:
@@ -93,4 +94,4 @@ def build_site(paths: Sequence[Path | str], out: Path | str, *, litertjs: Path |
     """
     from edgesdk_device.web.site import build_site as write_site
 
-    return write_site(paths, out, archives=litertjs)
+    return write_site(each(paths), out, archives=litertjs)

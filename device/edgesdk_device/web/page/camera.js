@@ -17,28 +17,39 @@ export class Camera {
     this.gone = gone;
     this.facing = "environment";
     this.capturedAt = 0;
+    this.turn = 0; // of opening and closing: a stream that an older one asked for comes too late
     this.canvas = document.createElement("canvas");
     this.context = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext("2d", { willReadFrequently: true }));
     /** @type {MediaStream|null} */
     this.stream = null;
   }
 
-  /** Ask for the camera; a Fault says why there is none. */
+  /** Ask for the camera; a Fault says why there is none. @returns {Promise<boolean>} whether nobody closed it meanwhile */
   async open() {
     this.close();
+    const mine = this.turn;
+    let stream;
     if (!navigator.mediaDevices?.getUserMedia) {
       throw new Fault("This browser gives no camera to this page: open it over https, or in a newer browser.");
     }
     try {
-      this.stream = await navigator.mediaDevices.getUserMedia({ audio: false, video: { ...SIZE, facingMode: this.facing } });
+      stream = await navigator.mediaDevices.getUserMedia({ audio: false, video: { ...SIZE, facingMode: this.facing } });
     } catch (error) {
+      if (mine !== this.turn) return false;
       throw new Fault(refusal(error));
     }
-    const [track] = this.stream.getVideoTracks();
+    if (mine !== this.turn) {
+      stop(stream);
+      return false;
+    }
+    this.stream = stream;
+    const [track] = stream.getVideoTracks();
     track.addEventListener("ended", () => this.gone("The camera is gone: another app took it, or it was unplugged. Start it again."));
-    this.video.srcObject = this.stream;
-    await this.video.play();
-    this.watch(this.stream);
+    this.video.srcObject = stream;
+    await this.video.play().catch((error) => { if (mine === this.turn) throw error; });
+    if (mine !== this.turn) return false;
+    this.watch(stream);
+    return true;
   }
 
   /** The other camera, where there is one. */
@@ -48,7 +59,8 @@ export class Camera {
   }
 
   close() {
-    this.stream?.getTracks().forEach((track) => track.stop());
+    this.turn++;
+    if (this.stream) stop(this.stream);
     this.stream = null;
     this.video.srcObject = null;
     this.capturedAt = 0;
@@ -90,6 +102,11 @@ export class Camera {
     return new Promise((resolve, reject) =>
       this.canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Fault("No frame came yet."))), "image/png"));
   }
+}
+
+/** @param {MediaStream} stream */
+function stop(stream) {
+  stream.getTracks().forEach((track) => track.stop());
 }
 
 /** @param {unknown} error */

@@ -46,9 +46,9 @@ async function begin() {
   offerPictures(page);
   $("measure").onclick = () => attempt(() => measureAll(page.proved, false, Number($("minutes").value)));
   $("save").onsubmit = (/** @type {Event} */ event) => { event.preventDefault(); saveFrame(); };
-  await choose(0);
   const task = page.site.workstation?.task;
-  if (task) await doTask(task);
+  if (task) return doTask(task);
+  await choose(0);
   if (!page.site.workstation && !page.site.live) await keepOffline(page.site);
 }
 
@@ -62,6 +62,8 @@ async function attempt(work) {
   }
 }
 
+/** The frame that is being looked at: its session is closed only then. @type {Promise<unknown>} */
+let looking = Promise.resolve();
 let turn = 0; // of choosing a model or an engine: what an older choice fetched or opened comes too late
 
 /** @param {number} index of a model: fetch, check and prove it */
@@ -69,8 +71,8 @@ async function choose(index) {
   const mine = ++turn;
   stopCamera();
   await closePictures();
+  await closeSession();
   if (mine !== turn) return;
-  page.session?.close();
   Object.assign(page, { index, session: null, model: null, proved: [] });
   for (const name of ["camera", "measure", "engine"]) $(name).disabled = true;
   $("proof").replaceChildren();
@@ -136,18 +138,26 @@ async function openChosen() {
   const mine = ++turn;
   await closePictures();
   if (page.model === null || mine !== turn) return;
-  page.session?.close();
-  page.session = null;
+  await closeSession();
+  if (mine !== turn) return;
   const session = await openSession(page.model, page.proved[Number($("engine").value)]);
   if (mine !== turn) return session.close();
   page.session = session;
   await openPictures(page);
 }
 
+/** Free what runs, after the frame that it is at. */
+async function closeSession() {
+  const { session } = page;
+  page.session = null;
+  await looking.catch(() => undefined); // told where the frame was asked for
+  session?.close();
+}
+
 async function startCamera() {
   veil("Allow the camera when the browser asks.");
   try {
-    await page.camera?.open();
+    if (!await page.camera?.open()) return;
   } catch (error) {
     veil(sentence(error));
     return;
@@ -160,9 +170,9 @@ async function startCamera() {
 }
 
 function stopCamera() {
+  page.camera?.close(); // also where the browser still asks for it
   if (!page.running) return;
   page.running = false;
-  page.camera?.close();
   $("camera").textContent = "Start camera";
   $("flip").disabled = $("save-frame").disabled = true;
   veil("The camera is off. Its frames stay on this phone.");
@@ -176,7 +186,9 @@ async function watch() {
     await page.camera.next();
     const grabbed = page.running ? page.camera.grab() : null;
     if (grabbed === null || page.session === null) continue;
-    const { best, invokeMs, aroundMs } = await see(page.session, grabbed);
+    const seen = see(page.session, grabbed);
+    looking = seen;
+    const { best, invokeMs, aroundMs } = await seen;
     const at = performance.now();
     recent.push({ at, age: at - grabbed.capturedAt, invoke: invokeMs, around: aroundMs + grabbed.grabMs });
     if (recent.length > RECENT) recent.shift();
@@ -223,7 +235,7 @@ async function doTask(task) {
   const beat = setInterval(() => post("alive", "{}").catch(() => undefined), ALIVE_MS);
   try {
     for (let index = 0; index < page.site.models.length; index++) {
-      if (index !== page.index) await choose(index);
+      await choose(index);
       const offered = engines(), most = offered.filter(({ accelerator }) => accelerator === "wasm").length;
       const counts = task.threads.length ? task.threads : [1, most].slice(0, most);
       const wasm = counts.map((threads) => ({ accelerator: /** @type {const} */ ("wasm"), threads }));

@@ -38,12 +38,21 @@ async function tidy() {
 
 /** @param {Request} request */
 async function answer(request) {
+  // Then everything comes from the host, and its page brings a worker of its own; until that works this one isolates it.
+  if (request.mode === "navigate" && await isOld()) await caches.delete(PREFIX + VERSION);
   const cache = await caches.open(PREFIX + VERSION);
   const kept = await cache.match(request, { ignoreSearch: true });
-  const fresh = request.mode === "navigate" || request.url.endsWith("/site.json"); // so that a new version is seen
-  let found = kept;
-  if (!kept || fresh) found = await fetch(request).catch(() => kept) ?? Response.error();
-  return isolated(/** @type {Response} */ (found));
+  return isolated(kept ?? await fetch(request).catch(() => Response.error()));
+}
+
+/** Whether the host has another version by now: parts of two would not fit together. */
+async function isOld() {
+  try {
+    const { version } = await (await fetch("site.json", { cache: "no-store" })).json();
+    return Boolean(version) && version !== VERSION;
+  } catch {
+    return false; // no network, or somebody else answers
+  }
 }
 
 /** @param {Response} response */
