@@ -9,6 +9,7 @@ from pathlib import Path
 from edgesdk.atomic import check_writable, make_folder, write_bytes, write_text
 from edgesdk.codecs.stream import unpack_head
 from edgesdk.errors import DataError, RunError, StreamError
+from edgesdk.occupied import occupied
 from edgesdk.runfolder import CODEC_CHECKPOINT_FILE, check_seed, refuse_other_kind, refuse_second
 from edgesdk.verbs.paths import Paths, each
 
@@ -120,17 +121,20 @@ def train_codec(
     length, batch, side, rate, lowest = chosen
     lesson = Lesson(steps=steps or length, batch=batch, side=side, rate=rate, gains=(lowest, 1.0), seed=seed)
     start = None if init_from is None and camera is None else find_codec(init_from or "photo")
-    if camera is not None:
-        assert start is not None
-        width = res or CAMERA_WIDTH
-        learned = compression.learn_camera(camera, width, folder, lesson, init_from=start, resume=resume, quiet=quiet)
-    elif arch == "thumbnail":
-        learned = compression.learn_thumbnails(data, folder, lesson, resume=resume, quiet=quiet)
-    else:
-        learned = compression.learn_photos(data, folder, lesson, init_from=start, resume=resume, quiet=quiet)
-    contract, _ = export_codec(learned, folder, name=f"{kind} {name}", quiet=quiet)
-    write_text(folder / HISTORY_FILE, json.dumps(learned.history, indent=1))
-    (folder / CODEC_CHECKPOINT_FILE).unlink(missing_ok=True)
+    with occupied(folder, wait=False, quiet=quiet):
+        if camera is not None:
+            assert start is not None
+            width = res or CAMERA_WIDTH
+            learned = compression.learn_camera(
+                camera, width, folder, lesson, init_from=start, resume=resume, quiet=quiet
+            )
+        elif arch == "thumbnail":
+            learned = compression.learn_thumbnails(data, folder, lesson, resume=resume, quiet=quiet)
+        else:
+            learned = compression.learn_photos(data, folder, lesson, init_from=start, resume=resume, quiet=quiet)
+        contract, _ = export_codec(learned, folder, name=f"{kind} {name}", quiet=quiet)
+        write_text(folder / HISTORY_FILE, json.dumps(learned.history, indent=1))
+        (folder / CODEC_CHECKPOINT_FILE).unlink(missing_ok=True)
     assert contract.codec is not None
     return TrainedCodec(path=folder, id=contract.codec.id, history=tuple(learned.history))
 

@@ -13,6 +13,7 @@ from edgesdk.contract import Output, Source
 from edgesdk.converted import Converted
 from edgesdk.errors import RunError
 from edgesdk.generation import is_generated, name_classifier_folder
+from edgesdk.occupied import occupied
 from edgesdk.photos import digits
 from edgesdk.photos.data import Dataset, read_dataset, split_dataset
 from edgesdk.preprocess import ImageInput, Resize, input_of
@@ -233,19 +234,20 @@ def _learn_or_reuse(plan: _Plan, learning: Learning, folder: Path, data: str, *,
     assert plan.dataset is not None
     from edgesdk_train.learn import learn
 
-    if (folder / MODEL_FILE).is_file():
-        remark(f"using what was learned in {folder}; remove it to learn again", quiet=quiet)
-    learn(
-        plan.dataset,
-        plan.spec,
-        plan.image_input,
-        data=data,
-        weights=plan.weights,
-        learning=learning,
-        folder=folder,
-        resume=True,
-        quiet=quiet,
-    )
+    with occupied(folder, wait=True, quiet=quiet):
+        if (folder / MODEL_FILE).is_file():
+            remark(f"using what was learned in {folder}; remove it to learn again", quiet=quiet)
+        learn(
+            plan.dataset,
+            plan.spec,
+            plan.image_input,
+            data=data,
+            weights=plan.weights,
+            learning=learning,
+            folder=folder,
+            resume=True,
+            quiet=quiet,
+        )
 
 
 def _convert_run(folder: Path, recipe: Recipe, data: Path | str | None, out: Path, *, quiet: bool) -> Converted:

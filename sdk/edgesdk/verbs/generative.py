@@ -5,6 +5,7 @@ from pathlib import Path
 from edgesdk.converted import Converted
 from edgesdk.errors import DataError
 from edgesdk.generation import BODY_FILE, GENERATIVE, Augmented, Generated, Generation, require_finished
+from edgesdk.occupied import occupied
 from edgesdk.photos.data import Dataset, read_dataset, read_photos
 from edgesdk.preprocess import Resize, input_of
 from edgesdk.recipe import Io, Precision, Recipe
@@ -62,16 +63,18 @@ def train_generative(
     spec = make_spec(arch, width, res, max(2, len(dataset.classes)))
     from edgesdk_train.generative import learn_generated
 
-    return learn_generated(
-        dataset,
-        spec,
-        input_of(spec, resize),
-        generation,
-        data=str(data),
-        folder=Path(out) if out is not None else name_run_folder(spec, dataset.name),
-        resume=resume,
-        quiet=quiet,
-    )
+    folder = Path(out) if out is not None else name_run_folder(spec, dataset.name)
+    with occupied(folder, wait=resume, quiet=quiet):
+        return learn_generated(
+            dataset,
+            spec,
+            input_of(spec, resize),
+            generation,
+            data=str(data),
+            folder=folder,
+            resume=resume,
+            quiet=quiet,
+        )
 
 
 def convert_generative(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgesdk.errors import RunError
 from edgesdk.generation import name_classifier_folder
+from edgesdk.occupied import occupied
 from edgesdk.photos.data import read_dataset
 from edgesdk.preprocess import ImageInput, Resize, input_of
 from edgesdk.runfolder import MODEL_FILE, Learning, Methods, Run, Transfer, name_run_folder, read_finished_run
@@ -93,19 +94,21 @@ def train(
 
     image_input = input_of(spec, resize)
     learns = learn if team is None else team.learn
-    return learns(
-        dataset,
-        spec,
-        image_input,
-        data=str(data),
-        weights=weights,
-        learning=learning,
-        folder=Path(out) if out is not None else name_classifier_folder(spec, dataset.name),
-        teacher=None if teacher is None else _read_teacher(Path(teacher), dataset.classes, image_input),
-        tensorboard=tensorboard,
-        resume=resume,
-        quiet=quiet,
-    )
+    folder = Path(out) if out is not None else name_classifier_folder(spec, dataset.name)
+    with occupied(folder, wait=resume, quiet=quiet):
+        return learns(
+            dataset,
+            spec,
+            image_input,
+            data=str(data),
+            weights=weights,
+            learning=learning,
+            folder=folder,
+            teacher=None if teacher is None else _read_teacher(Path(teacher), dataset.classes, image_input),
+            tensorboard=tensorboard,
+            resume=resume,
+            quiet=quiet,
+        )
 
 
 def _read_teacher(folder: Path, classes: tuple[str, ...], image_input: ImageInput) -> Any:
