@@ -49,7 +49,7 @@ def stage() -> Stage:
 
 def test_every_damaged_checkpoint_is_one_sentence(stage: Stage, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.npz"
-    state = Progress(stage=stage, best=(0.0, -1.0), epochs=3)
+    state = Progress(stage=stage, best_loss=1.0, epochs=3)
     save_checkpoint(path, state, [], [], Few())
     assert load_checkpoint(path, stage, Few(), Few())[0] == state
     whole = path.read_bytes()

@@ -71,7 +71,7 @@ def _progress(saved: Any) -> Progress:
     return Progress(
         before=tuple(Epoch(**row) for row in data["before"]),
         history=tuple(Epoch(**row) for row in data["history"]),
-        best=tuple(data["best"]),
+        best_loss=data["best_loss"],
         stage=decode_value(Stage, data["stage"], "stage"),
         epochs=data["epochs"],
         seconds=data["seconds"],

@@ -12,6 +12,7 @@ from edgesdk.preprocess import ImageInput, Pixels, to_tensor, value_table
 from edgesdk_train.objective import Objective
 
 JUDGED_TOGETHER = 64  # photos
+TEMPERATURES = np.geomspace(0.5, 8, 17)
 
 
 def evaluator(model: Any, image_input: ImageInput) -> Callable[[Images], tuple[float, float, npt.NDArray[np.float32]]]:
@@ -25,6 +26,17 @@ def evaluator(model: Any, image_input: ImageInput) -> Callable[[Images], tuple[f
         return loss, float((probabilities.argmax(1) == images.labels).mean()), probabilities
 
     return measure
+
+
+def tempered_losses(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
+    """The mean cross-entropy of probabilities [n, classes] at each of `TEMPERATURES`.
+
+    C. Guo et al., On Calibration of Modern Neural Networks, arXiv 1706.04599, section 4.2: the logits over T.
+    """
+    logs = np.log(np.maximum(probabilities, 1e-7))
+    own = logs[np.arange(len(labels)), labels]
+    losses = [np.log(np.exp(logs / t).sum(1)) - own / t for t in TEMPERATURES.astype(np.float32)]
+    return np.array([loss.mean() for loss in losses], np.float64)
 
 
 def predict(

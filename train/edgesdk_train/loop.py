@@ -17,7 +17,7 @@ from edgesdk_train.batches import batches
 from edgesdk_train.checkpoint import CHECKPOINT_FILE, load_checkpoint, save_checkpoint
 from edgesdk_train.judge import evaluator, judge
 from edgesdk_train.objective import Objective, cross_entropy
-from edgesdk_train.stage import NOTHING, Epoch, Progress, Stage
+from edgesdk_train.stage import Epoch, Progress, Stage
 from edgesdk_train.step import Rate, averaged, make_optimizer, train_step
 from edgesdk_train.team import ALONE, Team, judge_together
 
@@ -34,7 +34,7 @@ def run_stage(
     judged: Any = None,
     team: Team = ALONE,
     before: Sequence[Epoch] = (),
-    start: Epoch | None = None,
+    start_loss: float = float("inf"),
     until: int | None = None,
     budget_s: float | None = None,
     resume: bool = False,
@@ -53,7 +53,7 @@ def run_stage(
         judged: the same network, made for this process alone, to judge the weights with; `model` if None.
         team: with whom; only the first of them keeps a checkpoint.
         before: the rows of what was learned before, which a checkpoint keeps from the start.
-        start: what the weights that come in are worth, if that is known; no epoch that is worse is ever kept.
+        start_loss: the calibrated validation loss of the weights that come in; no epoch above it is ever kept.
         until: the epoch to pause after, 0 before the first; None for none. Resumed, it goes on from there.
         budget_s: seconds to learn in. The first epoch's time says how many there will be, and the learning rate falls
             to zero in the last of these.
@@ -69,9 +69,7 @@ def run_stage(
     optimizer = make_optimizer(stage, rate)
     optimizer.build(model.trainable_variables)
     best = model.get_weights()
-    state = Progress(
-        before=tuple(before), stage=stage, best=NOTHING if start is None else stage.merit(start), epochs=stage.epochs
-    )
+    state = Progress(before=tuple(before), stage=stage, best_loss=start_loss, epochs=stage.epochs)
     path = folder / CHECKPOINT_FILE
     if resume and path.is_file():
         state, best = load_checkpoint(path, stage, model, optimizer)
@@ -88,9 +86,9 @@ def run_stage(
     ):
         advance(done * steps, "")
         for epoch in range(done, stage.epochs if until is None else min(until, stage.epochs)):
-            if epoch >= state.epochs or state.stalled(stage):
+            if epoch >= state.epochs or state.stalled(stage.patience):
                 break
-            begun = time.monotonic()
+            start = time.monotonic()
             total, right = 0.0, 0
             _seed_dropout(model, stage.seed, epoch)
             for pixels, targets, share, photos in batches(train, stage, classes, epoch, ahead, team):
@@ -102,7 +100,7 @@ def run_stage(
             learned = model.get_weights()
             kept = averaged(model, optimizer) if stage.methods.ema else learned
             (judged or model).set_weights(kept)
-            val_loss, val_top1 = judge_together(measure, val, team)
+            val_loss, val_top1, val_calibrated = judge_together(measure, val, team)
             model.set_weights(learned)
             row = Epoch(
                 stage=stage.name,
@@ -111,11 +109,12 @@ def run_stage(
                 top1=right / len(train.labels),
                 val_loss=val_loss,
                 val_top1=val_top1,
+                val_calibrated=val_calibrated,
             )
-            seconds = float(team.first(np.array(state.seconds + time.monotonic() - begun)))
+            seconds = float(team.first(np.array(state.seconds + time.monotonic() - start)))
             state = replace(state, history=(*state.history, row), seconds=seconds)
-            if stage.merit(row) > state.best:
-                state, best = replace(state, best=stage.merit(row)), kept
+            if val_calibrated < state.best_loss:
+                state, best = replace(state, best_loss=val_calibrated), kept
             if budget_s is not None:
                 state = _within(state, budget_s, quiet=quiet)
                 rate.plan(state.epochs)

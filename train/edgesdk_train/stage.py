@@ -1,12 +1,8 @@
 """The values of a stretch of learning: its settings, its rows, and where it stands."""
 
-import math
 from dataclasses import dataclass, field
-from typing import Literal
 
 from edgesdk.runfolder import Methods
-
-NOTHING = (float("-inf"), float("-inf"))  # the merit of no epoch at all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +19,6 @@ class Stage:
         flip: see `augment`.
         seed: of shuffling and augmentation, with the epoch's number.
         methods: what it does beyond that.
-        keep: what makes an epoch the better one: the lower validation loss, or more right validation photos (of equally
-            many the lower loss). As it grows sure of itself, a network's loss rises while its answers still get better.
     """
 
     name: str
@@ -36,18 +30,16 @@ class Stage:
     flip: bool
     seed: int
     methods: Methods = field(default_factory=Methods)
-    keep: Literal["loss", "top1"] = "loss"
-
-    def merit(self, row: "Epoch") -> tuple[float, float]:
-        """What the better epoch has more of."""
-        if math.isnan(row.val_loss):
-            return NOTHING
-        return row.val_top1 if self.keep == "top1" else 0.0, -row.val_loss
 
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """One row of history.csv: means over the epoch; top-1 as fractions."""
+    """One row of history.csv: means over the epoch; top-1 as fractions.
+
+    Attributes:
+        val_calibrated: the validation loss at the temperature that suits the answers best. The epoch where it is lowest
+            is the best one: the plain loss rises as a network grows sure of itself, while its answers still get better.
+    """
 
     stage: str
     epoch: int
@@ -55,6 +47,7 @@ class Epoch:
     top1: float
     val_loss: float
     val_top1: float
+    val_calibrated: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,19 +56,18 @@ class Progress:
 
     Attributes:
         before: rows of what was learned before the stage, whose weights it starts from.
-        best: the merit of the weights that are kept.
         epochs: how many there will be: the stage's, or as many as its time allows.
         seconds: spent so far, over all resumes.
     """
 
     before: tuple[Epoch, ...] = ()
     history: tuple[Epoch, ...] = ()
-    best: tuple[float, float] = NOTHING
+    best_loss: float = float("inf")
     stage: Stage | None = None
     epochs: int = 0
     seconds: float = 0.0
 
-    def stalled(self, stage: Stage) -> bool:
+    def stalled(self, patience: int) -> bool:
         """Whether the stage's best epoch is more than `patience` epochs ago."""
-        merits = [stage.merit(row) for row in self.history]
-        return bool(merits) and len(merits) - 1 - merits.index(max(merits)) > stage.patience
+        losses = [row.val_calibrated for row in self.history]
+        return bool(losses) and len(losses) - 1 - losses.index(min(losses)) > patience

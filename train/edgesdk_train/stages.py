@@ -53,7 +53,7 @@ def run_stages(
         after_epoch: called with the rows so far.
     """
     history: list[Epoch] = []
-    start: Epoch | None = None
+    start_loss = float("inf")
     if learning.transfer != "scratch":
         freeze_batchnorm(model)
         path = folder / CHECKPOINT_FILE
@@ -63,7 +63,7 @@ def run_stages(
             head = train_head(model, train, val, image_input, seed=learning.seed, flip=learning.flip)
             history.append(Epoch(stage="head", epoch=1, **asdict(head)))
             # The head's loss is the labels' alone: no measure of what a teacher's answers are learned by.
-            start = history[-1] if teacher is None else None
+            start_loss = head.val_calibrated if teacher is None else start_loss
     if learning.transfer in ("head", "slice"):
         return history
     assert learning.epochs is not None
@@ -80,7 +80,6 @@ def run_stages(
         flip=learning.flip,
         seed=learning.seed,
         methods=learning.methods,
-        keep="top1" if teacher is None else "loss",
     )
     if team.count > 1 and (learner is not None or teacher is not None):
         raise ValueError(f"{'a teacher' if teacher is not None else arch} is learned from by one machine: --workers 1")
@@ -105,7 +104,7 @@ def run_stages(
             judged=whole if team.count > 1 else None,
             team=team,
             before=history,
-            start=start,
+            start_loss=start_loss,
             until=until,
             budget_s=budget_s,
             resume=resume,

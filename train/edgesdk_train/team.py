@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from edgesdk.photos.data import Images
 from edgesdk.photos.latepixels import LatePixels
+from edgesdk_train.judge import TEMPERATURES, tempered_losses
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,15 +76,17 @@ def share_weights(model: Any, team: Team) -> None:
     model.set_weights([part.reshape(array.shape) for part, array in zip(parts, weights, strict=True)])
 
 
-def judge_together(measure: Any, images: Images, team: Team) -> tuple[float, float]:
-    """(mean loss, top-1) of all images, of which each process judges its own."""
-    if team.count == 1:
-        loss, top1, *_ = measure(images)
-        return loss, top1
+def judge_together(measure: Any, images: Images, team: Team) -> tuple[float, float, float]:
+    """(mean loss, top-1, mean loss at the temperature that suits best) of all images; each process judges its own.
+
+    Of an objective that gives no probabilities, the last is the first.
+    """
     rows = team.own(images)
-    sums: npt.NDArray[Any] = np.zeros(2)
+    sums: npt.NDArray[Any] = np.zeros(2 + len(TEMPERATURES))
     if len(rows):
-        loss, top1, *_ = measure(select(images, rows))
-        sums = np.array([loss, top1]) * len(rows)
-    loss, top1 = (team.sum(sums) / len(images.labels)).tolist()
-    return loss, top1
+        own = images if team.count == 1 else select(images, rows)
+        loss, top1, *probabilities = measure(own)
+        tempered = tempered_losses(probabilities[0], own.labels) if probabilities else [loss] * len(TEMPERATURES)
+        sums = np.array([loss, top1, *tempered]) * len(rows)
+    loss, top1, *tempered = (team.sum(sums) / len(images.labels)).tolist()
+    return loss, top1, min(tempered)

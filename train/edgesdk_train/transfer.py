@@ -5,7 +5,7 @@ photo do not change while the body is frozen, so they are computed once and the 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import tf_keras as keras
 
 from edgesdk.photos.data import Images
 from edgesdk.preprocess import ImageInput, Pixels
-from edgesdk_train.judge import JUDGED_TOGETHER, predict
+from edgesdk_train.judge import JUDGED_TOGETHER, predict, tempered_losses
 
 HEAD_EPOCHS = 100
 HEAD_RATE = 3e-3
@@ -24,12 +24,13 @@ HEAD_BATCH = 64
 
 @dataclass(frozen=True, kw_only=True)
 class HeadResult:
-    """Cross-entropy and top-1 of the head's best epoch on the training and the validation photos."""
+    """Cross-entropy and top-1 of the head's best epoch on the training and the validation photos; see `Epoch`."""
 
     loss: float
     top1: float
     val_loss: float
     val_top1: float
+    val_calibrated: float
 
 
 def freeze_batchnorm(model: Any) -> None:
@@ -98,15 +99,18 @@ def train_head(
     x, y = tf.constant(features), tf.constant(labels)
     val_x, val_y = tf.constant(held_out), tf.constant(val.labels)
     rng = np.random.default_rng(seed)
-    best, result = logits.get_weights(), HeadResult(loss=0.0, top1=0.0, val_loss=float("inf"), val_top1=0.0)
+    best, worst = logits.get_weights(), float("inf")
+    result = HeadResult(loss=0.0, top1=0.0, val_loss=worst, val_top1=0.0, val_calibrated=worst)
     for _ in range(epochs):
         epoch(tf.constant(rng.permutation(len(labels)).astype(np.int32)), x, y)
         val_loss, val_top1 = (float(value) for value in judge(val_x, val_y))
         if val_loss < result.val_loss:
             loss, top1 = (float(value) for value in judge(x, y))
             best = logits.get_weights()
-            result = HeadResult(loss=loss, top1=top1, val_loss=val_loss, val_top1=val_top1)
+            result = replace(result, loss=loss, top1=top1, val_loss=val_loss, val_top1=val_top1)
+    logits.set_weights(best)
+    tempered = tempered_losses(tf.nn.softmax(head(val_x, training=False)).numpy(), val.labels)
     kernel, bias = best
     kernel = kernel / deviation[:, None]
     logits.set_weights([kernel, bias - mean @ kernel[0, 0]])
-    return result
+    return replace(result, val_calibrated=float(tempered.min()))

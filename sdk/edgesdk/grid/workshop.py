@@ -134,7 +134,7 @@ class Workshop:
         """Of the validation photos after the short lesson, in the epoch that was kept."""
         with (self._run(spec) / "history.csv").open(newline="") as file:
             rows = [row for row in csv.DictReader(file) if row["stage"] == "head" or int(row["epoch"]) <= self.short]
-        return max(float(row["val_top1"]) for row in rows)
+        return float(min(rows, key=lambda row: float(row["val_calibrated"]))["val_top1"])
 
     def features(self, spec: ModelSpec) -> Features:
         """What one inference is made of, `FEATURES` and its `macs`, read from the float file once."""
