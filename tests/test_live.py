@@ -12,9 +12,11 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp import web
 from cryptography import x509
 
 from edgesdk import cli
+from edgesdk_device.app.viewers import Viewer
 from edgesdk_device.codec import find_codec
 from edgesdk_device.web import site
 from edgesdk_device.web.certificate import make_context
@@ -106,6 +108,30 @@ def test_elsewhere_it_speaks_https_to_who_has_the_token(litertjs_names: Path) ->
     with LiveServer("photo", "0.0.0.0:0") as server:
         assert server.address.startswith("https://") and "?token=" in server.address
         asyncio.run(ask(server.address))
+
+
+def test_a_line_of_tls_that_is_closed_already_can_be_left() -> None:
+    """Both sides leave in the same moment; asyncio's transport then has nothing more to say of itself."""
+
+    async def close_twice() -> None:
+        lines: list[asyncio.StreamWriter] = []
+        here = ("127.0.0.1", 0)
+        server = await asyncio.start_server(lambda _, line: lines.append(line), *here, ssl=make_context("localhost"))
+        trusting = ssl.create_default_context()
+        trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+        _, page = await asyncio.open_connection(*server.sockets[0].getsockname(), ssl=trusting)
+        while not lines:
+            await asyncio.sleep(0.01)
+        line = lines[0].transport
+        line.close()
+        line.close()
+        with pytest.raises(AttributeError):
+            line.get_write_buffer_size()
+        Viewer(web.WebSocketResponse(), line)._hang_up_on_the_deaf()
+        page.close()
+        server.close()
+
+    asyncio.run(close_twice())
 
 
 def test_the_certificate_outlives_a_long_run_and_takes_any_host_name(monkeypatch: pytest.MonkeyPatch) -> None:

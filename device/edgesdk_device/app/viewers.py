@@ -70,8 +70,11 @@ class Viewer:
 
     def _hang_up_on_the_deaf(self) -> None:
         """A line that is closed stays open for as long as something waits in it that the other side does not read."""
-        if self._transport.get_write_buffer_size():
-            self._transport.abort()
+        with contextlib.suppress(
+            AttributeError
+        ):  # TLS that was closed twice knows nothing more; it ends in half a minute
+            if self._transport.get_write_buffer_size():
+                self._transport.abort()
 
     async def _send(self) -> None:
         try:
