@@ -9,6 +9,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -329,19 +330,26 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
         return
 
 
+@contextmanager
+def served(site: Path) -> Iterator[str]:
+    """The address of the site, for as long as the block runs."""
+    handler = functools.partial(_Quiet, directory=str(site))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://localhost:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 def test_the_static_site_works_offline(browser: WebDriver, runtime: Path, int8_file: Converted, tmp_path: Path) -> None:
     site = edgesdk.build_site([int8_file.path], tmp_path / "site")
-    handler = functools.partial(_Quiet, directory=str(site))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    address = f"http://localhost:{server.server_port}/"
-    browser.get(address)
-    until(browser, "proof", "works without a network")
-    assert "Nothing." in text(browser, "where") and not browser.find_element(By.ID, "save").is_displayed()
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with served(site) as address:
+        browser.get(address)
+        until(browser, "proof", "works without a network")
+        assert "Nothing." in text(browser, "where") and not browser.find_element(By.ID, "save").is_displayed()
     browser.get(address)
     until(browser, "status", "proved on this phone")
     # The host sent no such headers: the service worker isolates the page, which gives it threads.
@@ -357,22 +365,15 @@ def test_a_newer_site_takes_the_place_of_what_was_kept(
 ) -> None:
     """Also where an old script would fail on the new page: on the next visit, and without a network from then on."""
     site = edgesdk.build_site([int8_file.path], tmp_path / "site")
-    handler = functools.partial(_Quiet, directory=str(site))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    address = f"http://localhost:{server.server_port}/"
-    browser.get(address)
-    until(browser, "proof", "works without a network")
-    (tmp_path / "newer.tflite").write_bytes(int8_file.path.read_bytes())
-    edgesdk.build_site([tmp_path / "newer.tflite"], site)
-    for name in ("index.html", "main.js"):
-        (site / name).write_text((site / name).read_text().replace('"minutes"', '"duration"'))
-    browser.get(address)
-    until(browser, "proof", "works without a network")
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with served(site) as address:
+        browser.get(address)
+        until(browser, "proof", "works without a network")
+        (tmp_path / "newer.tflite").write_bytes(int8_file.path.read_bytes())
+        edgesdk.build_site([tmp_path / "newer.tflite"], site)
+        for name in ("index.html", "main.js"):
+            (site / name).write_text((site / name).read_text().replace('"minutes"', '"duration"'))
+        browser.get(address)
+        until(browser, "proof", "works without a network")
     browser.get(address)
     until(browser, "status", "proved on this phone")
     assert browser.title == "newer · edgesdk" and browser.find_elements(By.ID, "duration")

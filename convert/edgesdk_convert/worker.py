@@ -8,7 +8,6 @@ answer; nothing else is read.
 import atexit
 import contextlib
 import gc
-import os
 import pickle
 import re
 import struct
@@ -16,15 +15,14 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from typing import IO, Any
 
 from edgesdk.errors import ConversionError, EdgeSDKError
 from edgesdk.quiet import last_words
 from edgesdk_convert.jobs import Answer, Job
+from edgesdk_device.apart import stand_apart
 
 LOG_TAIL = 600
-PARENT_EVERY_S = 0.5
 OTHER_LAYERS = "build the network from layers that need no Flex or custom operations, which no plain runtime knows"
 
 
@@ -120,11 +118,7 @@ def _reason(error: Exception) -> str:
 
 
 def _serve() -> None:
-    # Whatever a library prints goes to the log; the answers have the real stdout for themselves.
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    questions = sys.stdin.buffer
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    answers, questions = stand_apart(), sys.stdin.buffer
     from edgesdk.quiet import import_tensorflow
 
     import_tensorflow()
@@ -141,13 +135,6 @@ def _serve() -> None:
         except Exception as error:  # whatever the converter raises is its reason
             answer = False, _reason(error)
         _send(answers, answer)
-
-
-def _end_with(parent: int) -> None:
-    """End with the process that asks: the next question, where a killed one would be missed, may be a minute away."""
-    while os.getppid() == parent:
-        time.sleep(PARENT_EVERY_S)
-    os._exit(1)
 
 
 def _send(pipe: IO[bytes], value: Any) -> None:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from edgesdk.errors import BackendError, EdgeSDKError
 from edgesdk.quiet import last_words
@@ -115,20 +115,29 @@ class Apart:
 
 def answer_apart(work: Callable[..., Any]) -> None:
     """In the fresh process: for each question do the work and print the value it gives (a dataclass), or its error."""
-    # What a runtime or a delegate prints goes where its errors go; the answers have the real stdout for themselves.
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    answers = stand_apart()
     for line in sys.stdin:
         try:
             answer = asdict(work(**json.loads(line)))
         except EdgeSDKError as error:
             answer = {"error": str(error)}
-        print(json.dumps(answer), file=answers, flush=True)
+        answers.write(json.dumps(answer).encode() + b"\n")
+        answers.flush()
+
+
+def stand_apart() -> IO[bytes]:
+    """Begin a process that answers: the real stdout, for the answers alone; it ends with the process that asks.
+
+    What a runtime, a delegate or TensorFlow prints goes where its errors go.
+    """
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    return answers
 
 
 def _end_with(parent: int) -> None:
-    """End with the process that asks: a model that hangs would never come to the next question."""
+    """A model that hangs would never come to the next question, and that of a long load may be a minute away."""
     while os.getppid() == parent:
         time.sleep(PARENT_EVERY_S)
     os._exit(1)
