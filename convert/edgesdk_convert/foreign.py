@@ -132,7 +132,8 @@ def find_kind(path: Path) -> Kind:
         with path.open("rb") as file:
             head = file.read(8)
     except OSError as error:
-        raise ModelFileError(f"cannot read {path}: {error.strerror}") from error
+        fix = "name a model that exists and that you may read"
+        raise ModelFileError(f"cannot read {path}: {error.strerror}; {fix}") from error
     if head[4:8] == IDENTIFIER:
         return "tflite"
     if head[:4] == b"PK\x03\x04" or head == HDF5_SIGNATURE:
